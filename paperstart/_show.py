@@ -1,0 +1,136 @@
+"""How does a recipe look in a terminal?
+
+Builds Rich tables and plain JSON data from recipes. Nothing here is computed: it is laid
+out so that each value stands beside the place where it was published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from paperstart.recipe import Hyperparameter, Recipe, Source
+
+_KIND = {"paper": "", "official-code": " (code)", "official-docs": " (docs)"}
+
+
+def recipe_data(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as JSON data: what ``paperstart recipe NAME --json`` prints."""
+    return recipe.model_dump(mode="json")
+
+
+def summary_data(recipe: Recipe) -> dict[str, Any]:
+    """One line of ``paperstart recipes --json``."""
+    return {
+        "id": recipe.id,
+        "title": recipe.title,
+        "model": recipe.model,
+        "year": recipe.year,
+        "task": recipe.task,
+        "dataset": recipe.dataset,
+        "aliases": list(recipe.aliases),
+        "values": len(recipe.hyperparameters),
+    }
+
+
+def recipe_page(recipe: Recipe) -> RenderableType:
+    """One recipe for people: values, units, sources, and what is not said."""
+    parts: list[RenderableType] = [
+        Text.assemble((recipe.id, "bold"), f"  {recipe.title} ({recipe.year})"),
+        Text(f"{recipe.model} on {recipe.dataset}; {recipe.task}"),
+        Text(),
+        _values(recipe.hyperparameters),
+        Text(),
+    ]
+    facts = _columns()
+    facts.add_row("undisclosed", escape(", ".join(recipe.undisclosed) or "nothing"))
+    for result in recipe.reported:
+        facts.add_row(
+            "reported",
+            escape(
+                f"{result.metric} {result.value:g} on {result.split}, "
+                f"{_place(result.source)}"
+            ),
+        )
+    if recipe.compute is not None:
+        facts.add_row(
+            "compute",
+            escape(f"{recipe.compute.devices}, {_place(recipe.compute.source)}"),
+        )
+    for weights in recipe.weights:
+        license_name = f" ({weights.license})" if weights.license else ""
+        facts.add_row(
+            "weights", escape(f"{weights.library}: {weights.name}{license_name}")
+        )
+    for url in _urls(recipe):
+        facts.add_row("source", escape(url))
+    facts.add_row("checked", recipe.checked.isoformat())
+    if recipe.note:
+        facts.add_row("note", escape(recipe.note))
+    return Group(*parts, facts)
+
+
+def recipes_table(recipes: Iterable[Recipe]) -> Table:
+    """The catalog for people: one line each."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("year", no_wrap=True)
+    table.add_column("task", no_wrap=True)
+    table.add_column("data", overflow="fold")
+    table.add_column("values", justify="right", no_wrap=True)
+    for recipe in recipes:
+        table.add_row(
+            recipe.id,
+            str(recipe.year),
+            recipe.task,
+            escape(recipe.dataset),
+            str(len(recipe.hyperparameters)),
+        )
+    return table
+
+
+def shown(value: Any) -> str:
+    """A value as people read it: 0.0001, 1e-08, true, [30, 60]."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(shown, value)) + "]"
+    return str(value)
+
+
+def _values(hyperparameters: dict[str, Hyperparameter]) -> Table:
+    table = _columns(3)
+    for name, hp in hyperparameters.items():
+        table.add_row(name, shown(hp.value), escape(hp.unit or ""), _place(hp.source))
+        for other in hp.alternatives:
+            table.add_row("", f"or {shown(other.value)}", "", _place(other.source))
+        if hp.note:
+            table.add_row("", "", Text(hp.note, style="dim"), "")
+    return table
+
+
+def _columns(more: int = 1) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="cyan")
+    for _ in range(more):
+        table.add_column(overflow="fold")
+    return table
+
+
+def _place(source: Source) -> str:
+    return escape(source.where + _KIND[source.kind])
+
+
+def _urls(recipe: Recipe) -> list[str]:
+    """Every url that the recipe's values come from, once, in reading order."""
+    sources = [hp.source for hp in recipe.hyperparameters.values()]
+    sources += [
+        a.source for h in recipe.hyperparameters.values() for a in h.alternatives
+    ]
+    sources += [result.source for result in recipe.reported]
+    return list(dict.fromkeys(source.url for source in sources))

@@ -1,0 +1,474 @@
+"""Which values does the next trial get?"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from paperstart._axis import Axis
+from paperstart._refine import (
+    COARSE_TRIALS,
+    FULL,
+    FULL_SHARE,
+    ROUND_TRIALS,
+    Observation,
+    Region,
+    best_third,
+    choice_weights,
+    region_at,
+    round_number,
+)
+from paperstart.catalog import load_recipe
+from paperstart.errors import SearchSpaceError
+from paperstart.recipe import Recipe
+from paperstart.space import axis_of
+
+DRAW_ATTR = "paperstart.draw"
+"""Trial attribute: ``kind`` of draw, ``round``, and ``point`` of a published one."""
+INTERRUPTED_ATTR = "paperstart.interrupted"
+"""Trial attribute of a trial that somebody stopped: its point is tried again."""
+
+_REDRAWS = 16
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+# What is not published has no place of its own in a published trial: the middle half
+# of its range does the least harm to the published values.
+_MIDDLE = Region(0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """What is decided for a whole trial before any of its values."""
+
+    kind: str  # published, coarse, region or full
+    round: int
+    point: int | None
+    trials: Sequence[FrozenTrial]  # finished ones, in the order of finishing
+
+    def attr(self) -> dict[str, Any]:
+        return {"kind": self.kind, "round": self.round, "point": self.point}
+
+
+class PaperStartSampler(BaseSampler):
+    """Starts at the published point, draws around it, and refines coarse to fine.
+
+    Trial k is the k-th published point. Then comes a coarse round of random draws
+    around the first one, then rounds whose region follows the best trial: it shrinks
+    while the best lies inside, grows when the best lies at its edge. One draw in five
+    comes from the full range, so that a bad paper cannot trap the search. Draws are
+    random, never a grid, and uniform on each hyperparameter's natural scale: a linear
+    ``suggest_float("momentum", 0.1, 0.99)`` is drawn on the log of 1 - momentum.
+
+    The state is the study itself: a resumed study goes on where it was, and any number
+    of workers agree. Random numbers are keyed by (seed, trial number, name), so workers
+    with one seed never draw the same point, and a sequential run repeats exactly.
+
+    Args:
+        recipe: a recipe, its id or alias, or a path to a recipe file.
+        published: further points to start from: a mapping, or a list of mappings.
+        names: canonical names of hyperparameters that go by another name in the
+            objective: ``{"lr": "learning_rate"}``.
+        seed: a whole number of at least 0; with none, every run differs.
+        coarse_trials: trials of the coarse round, published points included.
+        round_trials: trials between two updates of the region.
+
+    Raises:
+        RecipeNotFoundError: the catalog has no such recipe.
+        SearchSpaceError: an argument is not of the form above.
+
+    Sources: random rather than grid search, Bergstra & Bengio 2012; a region that grows
+    and shrinks with success, as in trust-region methods (Conn, Gould & Toint 2000).
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe | str | PathLike[str] | None = None,
+        *,
+        published: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        names: Mapping[str, str] | None = None,
+        seed: int | None = None,
+        coarse_trials: int = COARSE_TRIALS,
+        round_trials: int = ROUND_TRIALS,
+    ) -> None:
+        if recipe is not None and not isinstance(recipe, Recipe):
+            recipe = load_recipe(recipe)
+        self._points = _points(recipe, published)
+        self._names = dict(names or {})
+        self._seed = _checked_seed(seed)
+        for argument, value in (
+            ("coarse_trials", coarse_trials),
+            ("round_trials", round_trials),
+        ):
+            if value < 1:
+                raise SearchSpaceError(f"{argument} is {value}; give at least 1.")
+        self._coarse_trials = max(coarse_trials, len(self._points))
+        self._round_trials = round_trials
+        self._search_space = IntersectionSearchSpace()
+        self._draws: dict[tuple[int, int], _Draw] = {}  # a cache; the study knows all
+        self._warned: set[str] = set()
+
+    def reseed_rng(self) -> None:
+        """Nothing to do: every trial has random numbers of its own."""
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """What all finished trials have in common."""
+        self._raise_error_if_multi_objective(study)
+        return self._search_space.calculate(study)
+
+    def sample_relative(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """A value for each hyperparameter of ``search_space``."""
+        self._raise_error_if_multi_objective(study)
+        return {
+            name: self._value(study, trial, name, distribution)
+            for name, distribution in search_space.items()
+        }
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """A value for one hyperparameter, also one that not all trials have."""
+        self._raise_error_if_multi_objective(study)
+        return self._value(study, trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Decide what kind of draw the trial is, and write that into the trial."""
+        if len(study.directions) > 1:
+            return  # the draw itself says what is wrong
+        draw = self._draw(study, trial)
+        # Samplers have no public way to write an attribute of a trial in progress.
+        study._storage.set_trial_user_attr(trial._trial_id, DRAW_ATTR, draw.attr())
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Warn if nothing published had a counterpart in the objective."""
+        draw = self._draws.pop((study._study_id, trial.number), None)
+        if draw is None or draw.point is None or not trial.params:
+            return
+        known = self._points[draw.point]
+        if known and not any(self._canonical(name) in known for name in trial.params):
+            self._warn_once(
+                "names",
+                f"None of the trial's hyperparameters ({', '.join(trial.params)}) has "
+                f"a published value ({', '.join(known)}), so the search started "
+                f"blindly. Pass names={{'your_name': 'published_name'}}.",
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the cache, which each process makes anew."""
+        return {**self.__dict__, "_draws": {}}
+
+    def _canonical(self, name: str) -> str:
+        return self._names.get(name, name)
+
+    def _rng(self, trial: FrozenTrial, name: str) -> np.random.Generator:
+        # A hash of our own: Python's differs between processes.
+        digest = hashlib.sha256(name.encode()).digest()
+        key = int.from_bytes(digest[:8], "little")
+        return np.random.default_rng([self._seed, trial.number, key])
+
+    def _draw(self, study: Study, trial: FrozenTrial) -> _Draw:
+        """Decided once per trial, so that all of its values see the same history."""
+        key = (study._study_id, trial.number)
+        draw = self._draws.get(key)
+        if draw is None:
+            if len(self._draws) > 64:  # trials asked for and never told
+                self._draws.clear()
+            draw = self._draws[key] = self._decide(study, trial)
+        return draw
+
+    def _decide(self, study: Study, trial: FrozenTrial) -> _Draw:
+        trials = study.get_trials(deepcopy=False)
+        finished = [t for t in trials if _counts(t)]
+        finished.sort(key=lambda t: (t.datetime_complete or t.datetime_start, t.number))
+        number = round_number(len(finished), self._coarse_trials, self._round_trials)
+        point = self._point_of(trial, trials)
+        if point is not None:
+            return _Draw("published", number, point, finished)
+        if self._rng(trial, "").random() < FULL_SHARE:
+            return _Draw("full", number, None, finished)
+        return _Draw("coarse" if number == 1 else "region", number, None, finished)
+
+    def _point_of(
+        self, trial: FrozenTrial, trials: Sequence[FrozenTrial]
+    ) -> int | None:
+        """Index of the published point that the trial tries, if it tries one."""
+        if trial.number < len(self._points):
+            return trial.number
+        tried: dict[int, bool] = {}  # whether it was tried and not interrupted
+        for other in trials:
+            if other.number >= trial.number:
+                continue
+            attr = other.user_attrs.get(DRAW_ATTR, {})
+            point = (
+                other.number if other.number < len(self._points) else attr.get("point")
+            )
+            if point is not None:
+                tried[point] = tried.get(point, False) or not _interrupted(other)
+        return next((point for point in sorted(tried) if not tried[point]), None)
+
+    def _value(
+        self, study: Study, trial: FrozenTrial, name: str, dist: BaseDistribution
+    ) -> Any:
+        draw = self._draw(study, trial)
+        if draw.point is not None:
+            value = self._published_value(name, dist, draw.point)
+            if value is not None:
+                return value
+        axis = axis_of(self._canonical(name), dist)
+        if axis is None:
+            assert isinstance(dist, CategoricalDistribution)
+            return self._choice(study, trial, name, dist, draw)
+        region = self._region(study, name, dist, axis, draw)
+        used = _used(name, dist, study.get_trials(deepcopy=False), trial)
+        number = _unused(axis, region, self._rng(trial, name), used)
+        if isinstance(dist, CategoricalDistribution):
+            return dist.choices[int(number)]
+        return number
+
+    def _published_value(self, name: str, dist: BaseDistribution, point: int) -> Any:
+        """The published value, inside the distribution; ``None`` if it has none."""
+        value = self._points[point].get(self._canonical(name))
+        if value is None or isinstance(value, (list, tuple)):
+            return None
+        if isinstance(dist, CategoricalDistribution):
+            for choice in dist.choices:
+                if choice == value and isinstance(choice, bool) == isinstance(
+                    value, bool
+                ):
+                    return choice
+            self._warn_once(
+                name,
+                f"The published {name} {value!r} is none of the choices "
+                f"{dist.choices}; the search starts without it.",
+            )
+            return None
+        if isinstance(value, (bool, str)):
+            self._warn_once(
+                name,
+                f"The published {name} is {value!r}, but the objective asks for a "
+                f"number; the search starts without it.",
+            )
+            return None
+        axis = axis_of(self._canonical(name), dist)
+        assert axis is not None
+        inside = axis.snap(value)
+        if inside != value:
+            self._warn_once(
+                name,
+                f"The published {name} {value!r} lies outside of what the objective "
+                f"asks for ({dist}); the search starts at {inside!r}. "
+                f"Widen the range to try the published value itself.",
+            )
+        return inside
+
+    def _place(self, name: str, dist: BaseDistribution, axis: Axis) -> float | None:
+        """The place of the first published value on the axis."""
+        for index in range(len(self._points)):
+            value = self._published_value(name, dist, index)
+            if value is not None:
+                return _to_unit(axis, dist, value)
+        return None
+
+    def _region(
+        self,
+        study: Study,
+        name: str,
+        dist: BaseDistribution,
+        axis: Axis,
+        draw: _Draw,
+    ) -> Region:
+        if draw.kind == "full":
+            return FULL
+        if draw.kind == "published":
+            return _MIDDLE
+        history = _history(study, name, dist, axis, draw.trials)
+        return region_at(
+            name,
+            history,
+            self._place(name, dist, axis),
+            self._coarse_trials,
+            self._round_trials,
+        )
+
+    def _choice(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        name: str,
+        dist: CategoricalDistribution,
+        draw: _Draw,
+    ) -> Any:
+        """One of some choices without an order."""
+        weights = [1.0] * len(dist.choices)
+        if draw.kind in ("coarse", "region"):
+            sign = _sign(study)
+            history = [Observation(_loss(t, sign)) for t in draw.trials]
+            counts = [0] * len(dist.choices)
+            for i in best_third(history):
+                if name in draw.trials[i].params:
+                    index = _index(dist, draw.trials[i].params[name])
+                    if index is not None:
+                        counts[index] += 1
+            start = next(
+                (
+                    value
+                    for k in range(len(self._points))
+                    if (value := self._published_value(name, dist, k)) is not None
+                ),
+                None,
+            )
+            first = None if start is None else _index(dist, start)
+            weights = choice_weights(counts, first, draw.round - 1)
+        total = np.cumsum(weights)
+        place = self._rng(trial, name).random() * total[-1]
+        return dist.choices[int(np.searchsorted(total, place, side="right"))]
+
+    def _warn_once(self, key: str, text: str) -> None:
+        if key not in self._warned:
+            self._warned.add(key)
+            warnings.warn(text, UserWarning, stacklevel=2)
+
+
+def _points(
+    recipe: Recipe | None,
+    published: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
+) -> list[dict[str, Any]]:
+    points = [] if recipe is None else [recipe.published]
+    if published is None:
+        return points
+    given = [published] if isinstance(published, Mapping) else published
+    if isinstance(given, str) or not all(isinstance(p, Mapping) for p in given):
+        raise SearchSpaceError(
+            f"published is {published!r}; give a mapping of names to values, or a list "
+            f"of such mappings: published={{'lr': 0.1}}."
+        )
+    return points + [dict(point) for point in given]
+
+
+def _checked_seed(seed: int | None) -> int:
+    if seed is None:
+        return secrets.randbits(63)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise SearchSpaceError(f"seed is {seed!r}; give a whole number of at least 0.")
+    return int(seed)
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    """Whether a trial was spent: finished in any way but by an interruption."""
+    return trial.state in _FINISHED and not _interrupted(trial)
+
+
+def _interrupted(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.FAIL and bool(
+        trial.user_attrs.get(INTERRUPTED_ATTR)
+    )
+
+
+def _sign(study: Study) -> float:
+    return -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
+
+
+def _loss(trial: FrozenTrial, sign: float) -> float:
+    if trial.state != TrialState.COMPLETE or trial.value is None:
+        return math.inf
+    return sign * trial.value if math.isfinite(trial.value) else math.inf
+
+
+def _history(
+    study: Study,
+    name: str,
+    dist: BaseDistribution,
+    axis: Axis,
+    trials: Sequence[FrozenTrial],
+) -> list[Observation]:
+    sign = _sign(study)
+    history = []
+    for trial in trials:
+        place = (
+            _to_unit(axis, dist, trial.params[name]) if name in trial.params else None
+        )
+        point = {} if place is None else {name: place}
+        history.append(Observation(_loss(trial, sign), point))
+    return history
+
+
+def _to_unit(axis: Axis, dist: BaseDistribution, value: Any) -> float | None:
+    if isinstance(dist, CategoricalDistribution):
+        index = _index(dist, value)
+        return None if index is None else axis.to_unit(index)
+    if isinstance(value, (bool, str)) or value is None:
+        return None  # the name was a categorical one in an earlier trial
+    return axis.to_unit(value)
+
+
+def _index(dist: CategoricalDistribution, value: Any) -> int | None:
+    for index, choice in enumerate(dist.choices):
+        if choice == value and isinstance(choice, bool) == isinstance(value, bool):
+            return index
+    return None
+
+
+def _used(
+    name: str,
+    dist: BaseDistribution,
+    trials: Sequence[FrozenTrial],
+    current: FrozenTrial,
+) -> set[Any]:
+    """The values that other trials have, also those in flight."""
+    values = (t.params[name] for t in trials if name in t.params and t is not current)
+    if isinstance(dist, CategoricalDistribution):
+        return {_index(dist, value) for value in values}
+    return set(values)
+
+
+def _unused(
+    axis: Axis, region: Region, rng: np.random.Generator, used: set[Any]
+) -> float:
+    """A value in the region that no trial has, while there is room for one.
+
+    There is room while fewer than half of the values were tried. If the region itself
+    has none left, it is the nearest one outside.
+    """
+    value = axis.from_unit(region.place(rng.random()))
+    cells = axis.cells
+    if cells is not None and len(used) >= cells / 2:
+        return value
+    for _ in range(_REDRAWS):
+        if value not in used:
+            return value
+        value = axis.from_unit(region.place(rng.random()))
+    step = axis.step or 0.0
+    for distance in range(1, cells or 1):
+        for sign in (1, -1):
+            near = axis.snap(value + sign * distance * step)
+            if near not in used:
+                return near
+    return value
