@@ -128,10 +128,10 @@ def choice_weights(
     return weights
 
 
-def best_third(history: Sequence[Observation]) -> list[int]:
+def best_third(losses: Sequence[float]) -> list[int]:
     """Indices of the best third of the trials that gave a value."""
-    valued = [i for i, seen in enumerate(history) if math.isfinite(seen.loss)]
-    valued.sort(key=lambda i: (history[i].loss, i))
+    valued = [i for i, loss in enumerate(losses) if math.isfinite(loss)]
+    valued.sort(key=lambda i: (losses[i], i))
     return valued[: math.ceil(len(valued) / 3)]
 
 

@@ -1,12 +1,12 @@
 """How does a recipe look in a terminal?
 
-Builds Rich tables and plain JSON data from recipes. Nothing here is computed: it is laid
-out so that each value stands beside the place where it was published.
+Builds Rich tables and plain JSON data from recipes. Nothing is computed here: each
+value is laid out beside the place where it was published.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -70,8 +70,8 @@ def recipe_page(recipe: Recipe) -> RenderableType:
     for url in _urls(recipe):
         facts.add_row("source", escape(url))
     facts.add_row("checked", recipe.checked.isoformat())
-    if recipe.note:
-        facts.add_row("note", escape(recipe.note))
+    for label, note in _notes(recipe):
+        facts.add_row(label, escape(note))
     return Group(*parts, facts)
 
 
@@ -106,12 +106,23 @@ def shown(value: Any) -> str:
 def _values(hyperparameters: dict[str, Hyperparameter]) -> Table:
     table = _columns(3)
     for name, hp in hyperparameters.items():
-        table.add_row(name, shown(hp.value), escape(hp.unit or ""), _place(hp.source))
+        value = escape(shown(hp.value))
+        table.add_row(name, value, escape(hp.unit or ""), _place(hp.source))
         for other in hp.alternatives:
-            table.add_row("", f"or {shown(other.value)}", "", _place(other.source))
-        if hp.note:
-            table.add_row("", "", Text(hp.note, style="dim"), "")
+            said = escape(other.note or "also published")
+            place = _place(other.source)
+            value = escape(f"or {shown(other.value)}")
+            table.add_row("", value, said, place, style="dim")
     return table
+
+
+def _notes(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """What a reader should know: of the recipe as a whole, then of single values."""
+    if recipe.note:
+        yield "note", recipe.note
+    for name, hp in recipe.hyperparameters.items():
+        if hp.note:
+            yield "note", f"{name}: {hp.note}"
 
 
 def _columns(more: int = 1) -> Table:

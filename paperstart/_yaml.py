@@ -108,24 +108,23 @@ def _mapping(
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != _TAG + "str":
-            found = getattr(key_node, "value", "a list")
-            document.lines[(*path, "?")] = line
+            document.lines[path] = line
+            found = str(getattr(key_node, "value", "a list"))[:40]
             raise document.error(
-                (*path, "?"),
-                f"found the key {str(found)[:40]!r}, which is not a name",
+                path,
+                f"found the key {found!r}, which is not a name",
                 "write a word, in quotes if YAML takes it for something else",
             )
         key = key_node.value
+        place = (*path, key)
         if key in result:
-            first = document.lines[(*path, key)]
-            document.lines[(*path, key)] = line
+            first = document.lines[place]
+            document.lines[place] = line
             raise document.error(
-                (*path, key),
-                f"found twice, first on line {first}",
-                "keep one of the two",
+                place, f"found twice, first on line {first}", "keep one of the two"
             )
-        document.lines[(*path, key)] = line
-        result[key] = _plain(value_node, (*path, key), document, seen)
+        document.lines[place] = line
+        result[key] = _plain(value_node, place, document, seen)
     return result
 
 

@@ -88,7 +88,8 @@ def check_recipes(paths: Sequence[Path]) -> list[str]:
 
     Also says which names two of the recipes share, since only one could be found.
     """
-    problems, owners = [], {}
+    problems: list[str] = []
+    owners: dict[str, Path] = {}
     for path in _files(paths):
         try:
             recipe = read_recipe(path)

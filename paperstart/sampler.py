@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import secrets
 import warnings
 from collections.abc import Mapping, Sequence
@@ -15,16 +14,26 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.search_space import IntersectionSearchSpace
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from paperstart._axis import Axis
+from paperstart._history import (
+    DRAW_ATTR,
+    finished_trials,
+    index_of,
+    is_interrupted,
+    losses,
+    observations,
+    place_of,
+    values_taken,
+)
+from paperstart._published import published_points, value_inside
 from paperstart._refine import (
     COARSE_TRIALS,
     FULL,
     FULL_SHARE,
     ROUND_TRIALS,
-    Observation,
     Region,
     best_third,
     choice_weights,
@@ -36,13 +45,7 @@ from paperstart.errors import SearchSpaceError
 from paperstart.recipe import Recipe
 from paperstart.space import axis_of
 
-DRAW_ATTR = "paperstart.draw"
-"""Trial attribute: ``kind`` of draw, ``round``, and ``point`` of a published one."""
-INTERRUPTED_ATTR = "paperstart.interrupted"
-"""Trial attribute of a trial that somebody stopped: its point is tried again."""
-
 _REDRAWS = 16
-_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 # What is not published has no place of its own in a published trial: the middle half
 # of its range does the least harm to the published values.
 _MIDDLE = Region(0.5, 0.5)
@@ -104,7 +107,7 @@ class PaperStartSampler(BaseSampler):
     ) -> None:
         if recipe is not None and not isinstance(recipe, Recipe):
             recipe = load_recipe(recipe)
-        self._points = _points(recipe, published)
+        self._points = published_points(recipe, published)
         self._names = dict(names or {})
         self._seed = _checked_seed(seed)
         for argument, value in (
@@ -206,8 +209,7 @@ class PaperStartSampler(BaseSampler):
 
     def _decide(self, study: Study, trial: FrozenTrial) -> _Draw:
         trials = study.get_trials(deepcopy=False)
-        finished = [t for t in trials if _counts(t)]
-        finished.sort(key=lambda t: (t.datetime_complete or t.datetime_start, t.number))
+        finished = finished_trials(trials)
         number = round_number(len(finished), self._coarse_trials, self._round_trials)
         point = self._point_of(trial, trials)
         if point is not None:
@@ -220,18 +222,18 @@ class PaperStartSampler(BaseSampler):
         self, trial: FrozenTrial, trials: Sequence[FrozenTrial]
     ) -> int | None:
         """Index of the published point that the trial tries, if it tries one."""
-        if trial.number < len(self._points):
+        count = len(self._points)
+        if trial.number < count:
             return trial.number
-        tried: dict[int, bool] = {}  # whether it was tried and not interrupted
+        # A published point whose trial somebody interrupted is still to be tried.
+        tried: dict[int, bool] = {}
         for other in trials:
-            if other.number >= trial.number:
-                continue
-            attr = other.user_attrs.get(DRAW_ATTR, {})
-            point = (
-                other.number if other.number < len(self._points) else attr.get("point")
-            )
-            if point is not None:
-                tried[point] = tried.get(point, False) or not _interrupted(other)
+            if other.number < count:
+                point = other.number
+            else:
+                point = other.user_attrs.get(DRAW_ATTR, {}).get("point")
+            if point is not None and other.number < trial.number:
+                tried[point] = tried.get(point, False) or not is_interrupted(other)
         return next((point for point in sorted(tried) if not tried[point]), None)
 
     def _value(
@@ -239,63 +241,21 @@ class PaperStartSampler(BaseSampler):
     ) -> Any:
         draw = self._draw(study, trial)
         if draw.point is not None:
-            value = self._published_value(name, dist, draw.point)
+            value = self._published(name, dist, draw.point)
             if value is not None:
                 return value
         axis = axis_of(self._canonical(name), dist)
         if axis is None:
             assert isinstance(dist, CategoricalDistribution)
             return self._choice(study, trial, name, dist, draw)
+        taken: set[Any] = set()
+        if axis.cells is not None:
+            taken = values_taken(name, dist, study.get_trials(deepcopy=False))
         region = self._region(study, name, dist, axis, draw)
-        used = _used(name, dist, study.get_trials(deepcopy=False), trial)
-        number = _unused(axis, region, self._rng(trial, name), used)
+        number = _unused(axis, region, self._rng(trial, name), taken)
         if isinstance(dist, CategoricalDistribution):
             return dist.choices[int(number)]
         return number
-
-    def _published_value(self, name: str, dist: BaseDistribution, point: int) -> Any:
-        """The published value, inside the distribution; ``None`` if it has none."""
-        value = self._points[point].get(self._canonical(name))
-        if value is None or isinstance(value, (list, tuple)):
-            return None
-        if isinstance(dist, CategoricalDistribution):
-            for choice in dist.choices:
-                if choice == value and isinstance(choice, bool) == isinstance(
-                    value, bool
-                ):
-                    return choice
-            self._warn_once(
-                name,
-                f"The published {name} {value!r} is none of the choices "
-                f"{dist.choices}; the search starts without it.",
-            )
-            return None
-        if isinstance(value, (bool, str)):
-            self._warn_once(
-                name,
-                f"The published {name} is {value!r}, but the objective asks for a "
-                f"number; the search starts without it.",
-            )
-            return None
-        axis = axis_of(self._canonical(name), dist)
-        assert axis is not None
-        inside = axis.snap(value)
-        if inside != value:
-            self._warn_once(
-                name,
-                f"The published {name} {value!r} lies outside of what the objective "
-                f"asks for ({dist}); the search starts at {inside!r}. "
-                f"Widen the range to try the published value itself.",
-            )
-        return inside
-
-    def _place(self, name: str, dist: BaseDistribution, axis: Axis) -> float | None:
-        """The place of the first published value on the axis."""
-        for index in range(len(self._points)):
-            value = self._published_value(name, dist, index)
-            if value is not None:
-                return _to_unit(axis, dist, value)
-        return None
 
     def _region(
         self,
@@ -305,15 +265,16 @@ class PaperStartSampler(BaseSampler):
         axis: Axis,
         draw: _Draw,
     ) -> Region:
+        """Where a numeric value of this draw is taken from."""
         if draw.kind == "full":
             return FULL
         if draw.kind == "published":
             return _MIDDLE
-        history = _history(study, name, dist, axis, draw.trials)
+        start = self._first_published(name, dist)
         return region_at(
             name,
-            history,
-            self._place(name, dist, axis),
+            observations(study, name, dist, axis, draw.trials),
+            None if start is None else place_of(axis, dist, start),
             self._coarse_trials,
             self._round_trials,
         )
@@ -329,48 +290,35 @@ class PaperStartSampler(BaseSampler):
         """One of some choices without an order."""
         weights = [1.0] * len(dist.choices)
         if draw.kind in ("coarse", "region"):
-            sign = _sign(study)
-            history = [Observation(_loss(t, sign)) for t in draw.trials]
             counts = [0] * len(dist.choices)
-            for i in best_third(history):
-                if name in draw.trials[i].params:
-                    index = _index(dist, draw.trials[i].params[name])
-                    if index is not None:
-                        counts[index] += 1
-            start = next(
-                (
-                    value
-                    for k in range(len(self._points))
-                    if (value := self._published_value(name, dist, k)) is not None
-                ),
-                None,
-            )
-            first = None if start is None else _index(dist, start)
+            for i in best_third(losses(study, draw.trials)):
+                index = index_of(dist, draw.trials[i].params.get(name))
+                if index is not None:
+                    counts[index] += 1
+            start = self._first_published(name, dist)
+            first = None if start is None else index_of(dist, start)
             weights = choice_weights(counts, first, draw.round - 1)
         total = np.cumsum(weights)
         place = self._rng(trial, name).random() * total[-1]
         return dist.choices[int(np.searchsorted(total, place, side="right"))]
 
+    def _first_published(self, name: str, dist: BaseDistribution) -> Any:
+        """The value that the search starts around: the first point's that has one."""
+        values = (self._published(name, dist, k) for k in range(len(self._points)))
+        return next((value for value in values if value is not None), None)
+
+    def _published(self, name: str, dist: BaseDistribution, point: int) -> Any:
+        canonical = self._canonical(name)
+        published = self._points[point].get(canonical)
+        value, remark = value_inside(canonical, published, dist)
+        if remark is not None:
+            self._warn_once(name, remark)
+        return value
+
     def _warn_once(self, key: str, text: str) -> None:
         if key not in self._warned:
             self._warned.add(key)
             warnings.warn(text, UserWarning, stacklevel=2)
-
-
-def _points(
-    recipe: Recipe | None,
-    published: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
-) -> list[dict[str, Any]]:
-    points = [] if recipe is None else [recipe.published]
-    if published is None:
-        return points
-    given = [published] if isinstance(published, Mapping) else published
-    if isinstance(given, str) or not all(isinstance(p, Mapping) for p in given):
-        raise SearchSpaceError(
-            f"published is {published!r}; give a mapping of names to values, or a list "
-            f"of such mappings: published={{'lr': 0.1}}."
-        )
-    return points + [dict(point) for point in given]
 
 
 def _checked_seed(seed: int | None) -> int:
@@ -381,76 +329,8 @@ def _checked_seed(seed: int | None) -> int:
     return int(seed)
 
 
-def _counts(trial: FrozenTrial) -> bool:
-    """Whether a trial was spent: finished in any way but by an interruption."""
-    return trial.state in _FINISHED and not _interrupted(trial)
-
-
-def _interrupted(trial: FrozenTrial) -> bool:
-    return trial.state == TrialState.FAIL and bool(
-        trial.user_attrs.get(INTERRUPTED_ATTR)
-    )
-
-
-def _sign(study: Study) -> float:
-    return -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-
-
-def _loss(trial: FrozenTrial, sign: float) -> float:
-    if trial.state != TrialState.COMPLETE or trial.value is None:
-        return math.inf
-    return sign * trial.value if math.isfinite(trial.value) else math.inf
-
-
-def _history(
-    study: Study,
-    name: str,
-    dist: BaseDistribution,
-    axis: Axis,
-    trials: Sequence[FrozenTrial],
-) -> list[Observation]:
-    sign = _sign(study)
-    history = []
-    for trial in trials:
-        place = (
-            _to_unit(axis, dist, trial.params[name]) if name in trial.params else None
-        )
-        point = {} if place is None else {name: place}
-        history.append(Observation(_loss(trial, sign), point))
-    return history
-
-
-def _to_unit(axis: Axis, dist: BaseDistribution, value: Any) -> float | None:
-    if isinstance(dist, CategoricalDistribution):
-        index = _index(dist, value)
-        return None if index is None else axis.to_unit(index)
-    if isinstance(value, (bool, str)) or value is None:
-        return None  # the name was a categorical one in an earlier trial
-    return axis.to_unit(value)
-
-
-def _index(dist: CategoricalDistribution, value: Any) -> int | None:
-    for index, choice in enumerate(dist.choices):
-        if choice == value and isinstance(choice, bool) == isinstance(value, bool):
-            return index
-    return None
-
-
-def _used(
-    name: str,
-    dist: BaseDistribution,
-    trials: Sequence[FrozenTrial],
-    current: FrozenTrial,
-) -> set[Any]:
-    """The values that other trials have, also those in flight."""
-    values = (t.params[name] for t in trials if name in t.params and t is not current)
-    if isinstance(dist, CategoricalDistribution):
-        return {_index(dist, value) for value in values}
-    return set(values)
-
-
 def _unused(
-    axis: Axis, region: Region, rng: np.random.Generator, used: set[Any]
+    axis: Axis, region: Region, rng: np.random.Generator, taken: set[Any]
 ) -> float:
     """A value in the region that no trial has, while there is room for one.
 
@@ -459,16 +339,16 @@ def _unused(
     """
     value = axis.from_unit(region.place(rng.random()))
     cells = axis.cells
-    if cells is not None and len(used) >= cells / 2:
-        return value
+    if cells is None or len(taken) >= cells / 2:
+        return value  # a continuous draw repeats once in 2**53
     for _ in range(_REDRAWS):
-        if value not in used:
+        if value not in taken:
             return value
         value = axis.from_unit(region.place(rng.random()))
     step = axis.step or 0.0
-    for distance in range(1, cells or 1):
+    for distance in range(1, cells):
         for sign in (1, -1):
             near = axis.snap(value + sign * distance * step)
-            if near not in used:
+            if near not in taken:
                 return near
     return value

@@ -11,7 +11,7 @@ import difflib
 import itertools
 import math
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from optuna.distributions import (
     BaseDistribution,
@@ -162,11 +162,10 @@ def axis_of(name: str, distribution: BaseDistribution) -> Axis | None:
 
 def has_order(distribution: CategoricalDistribution) -> bool:
     """Whether the choices are at least three growing numbers."""
-    choices = distribution.choices
-    return len(choices) > 2 and all(
-        _is_number(a) and _is_number(b) and a < b
-        for a, b in itertools.pairwise(choices)
-    )
+    numbers = [c for c in distribution.choices if _is_number(c)]
+    if len(numbers) < len(distribution.choices) or len(numbers) < 3:
+        return False
+    return all(float(a) < float(b) for a, b in itertools.pairwise(numbers))
 
 
 def _distribution(
@@ -247,7 +246,7 @@ def _is_range(asked: Any) -> bool:
     return isinstance(asked, tuple) and len(asked) == 2 and all(map(_is_number, asked))
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
