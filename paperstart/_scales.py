@@ -46,8 +46,6 @@ class Canonical:
     most: float = math.inf
 
 
-_FRACTION = {"least": 0.0, "most": 1.0}
-
 CANONICAL: dict[str, Canonical] = {
     "optimizer": Canonical("categorical"),
     "nesterov": Canonical("categorical"),
@@ -55,11 +53,11 @@ CANONICAL: dict[str, Canonical] = {
     # A rate that works elsewhere is more often too high than too low for small data.
     "learning_rate": Canonical("log", 1e-5, 1.0, down=100.0, up=10.0),
     "learning_rate_base": Canonical("fixed"),
-    "momentum": Canonical("log1m", 0.5, 0.999, down=5.0, **_FRACTION),
-    "beta1": Canonical("log1m", 0.5, 0.99, down=5.0, up=5.0, **_FRACTION),
+    "momentum": Canonical("log1m", 0.5, 0.999, down=5.0, most=1.0),
+    "beta1": Canonical("log1m", 0.5, 0.99, down=5.0, up=5.0, most=1.0),
     # Published for Adam: 0.9 (GANs) over 0.95 and 0.98 (transformers) to 0.999.
-    "beta2": Canonical("log1m", 0.9, 0.9999, down=50.0, **_FRACTION),
-    "ema_decay": Canonical("log1m", 0.9, 0.99999, down=100.0, **_FRACTION),
+    "beta2": Canonical("log1m", 0.9, 0.9999, down=50.0, most=1.0),
+    "ema_decay": Canonical("log1m", 0.9, 0.99999, down=100.0, most=1.0),
     "epsilon": Canonical("log", 1e-10, 1e-3, down=100.0, up=100.0),
     "weight_decay": Canonical("log", 1e-6, 0.1, down=100.0, up=10.0),
     "batch_size": Canonical("log", 8, 1024, down=8.0, up=4.0, whole=True, least=1),
@@ -67,21 +65,21 @@ CANONICAL: dict[str, Canonical] = {
     # What one training may spend: known only from a recipe, and searched narrowly.
     "epochs": Canonical("log", down=2.0, up=2.0),
     "steps": Canonical("log", down=2.0, up=2.0, whole=True, least=1),
-    "lr_decay_factor": Canonical("log", 0.01, 0.5, down=5.0, up=5.0, **_FRACTION),
+    "lr_decay_factor": Canonical("log", 0.01, 0.5, down=5.0, up=5.0, most=1.0),
     "lr_decay_epochs": Canonical("log", down=2.0, up=2.0),
     "lr_decay_steps": Canonical("log", down=2.0, up=2.0),
     "warmup_epochs": Canonical("linear"),
     "warmup_steps": Canonical("log", down=10.0, up=4.0),
-    "dropout": Canonical("linear", 0.0, 0.7, **_FRACTION),
-    "drop_path": Canonical("linear", 0.0, 0.5, **_FRACTION),
-    "label_smoothing": Canonical("linear", 0.0, 0.3, **_FRACTION),
+    "dropout": Canonical("linear", 0.0, 0.7, most=1.0),
+    "drop_path": Canonical("linear", 0.0, 0.5, most=1.0),
+    "label_smoothing": Canonical("linear", 0.0, 0.3, most=1.0),
     "mixup_alpha": Canonical("linear", 0.0, 1.0),
     "cutmix_alpha": Canonical("linear", 0.0, 1.0),
     "grad_clip_norm": Canonical("log", 0.1, 10.0),
     "hidden_layers": Canonical("linear", whole=True, least=1),
     "hidden_units": Canonical("log", down=4.0, up=4.0, whole=True, least=1),
     "attention_heads": Canonical("log", down=2.0, up=2.0, whole=True, least=1),
-    "bn_momentum": Canonical("log", 0.001, 0.5, down=100.0, up=5.0, **_FRACTION),
+    "bn_momentum": Canonical("log", 0.001, 0.5, down=100.0, up=5.0, most=1.0),
     "bn_epsilon": Canonical("log", 1e-6, 1e-2, down=100.0, up=100.0),
     "image_size": Canonical("log", down=2.0, up=2.0, whole=True, least=1),
     "sequence_length": Canonical("log", down=2.0, up=2.0, whole=True, least=1),
@@ -118,12 +116,8 @@ def default_range(
         if known.low is None or known.high is None:
             return None
         return known.low, known.high
-    if known.scale == "log1m":
-        ends = _around_one(value, known)
-    elif known.scale == "log":
-        ends = _around_log(value, known)
-    else:
-        ends = _around_linear(value, known)
+    around = {"log": _around_log, "log1m": _around_one}.get(known.scale, _around_linear)
+    ends = around(value, known)
     if ends is None:
         return None
     low, high = max(ends[0], known.least), min(ends[1], known.most)

@@ -53,7 +53,7 @@ def recipe_page(recipe: Recipe) -> RenderableType:
         facts.add_row(
             "reported",
             escape(
-                f"{result.metric} {result.value:g} on {result.split}, "
+                f"{result.metric} {shown(result.value)} on {result.split}, "
                 f"{_place(result.source)}"
             ),
         )
@@ -109,10 +109,8 @@ def _values(hyperparameters: dict[str, Hyperparameter]) -> Table:
         value = escape(shown(hp.value))
         table.add_row(name, value, escape(hp.unit or ""), _place(hp.source))
         for other in hp.alternatives:
-            said = escape(other.note or "also published")
-            place = _place(other.source)
             value = escape(f"or {shown(other.value)}")
-            table.add_row("", value, said, place, style="dim")
+            table.add_row("", value, "", _place(other.source), style="dim")
     return table
 
 
@@ -123,6 +121,9 @@ def _notes(recipe: Recipe) -> Iterator[tuple[str, str]]:
     for name, hp in recipe.hyperparameters.items():
         if hp.note:
             yield "note", f"{name}: {hp.note}"
+        for other in hp.alternatives:
+            if other.note:
+                yield "note", f"{name} {shown(other.value)}: {other.note}"
 
 
 def _columns(more: int = 1) -> Table:
