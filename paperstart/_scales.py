@@ -11,6 +11,7 @@ and changeable by the recipe (``low``, ``high``) and by the user (``ranges=``).
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,7 @@ Scale = Literal["log", "log1m", "linear", "categorical", "fixed"]
 """``log1m`` is the log of 1 - x; ``fixed`` is published but never searched."""
 
 NUMERIC_SCALES = ("log", "log1m", "linear")
+_LARGEST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,22 @@ CANONICAL: dict[str, Canonical] = {
 def canonical(name: str, scale: Scale | None = None) -> Canonical:
     """What is known of ``name``; of another than a canonical one, only ``scale``."""
     known = CANONICAL.get(name)
-    if known is None:
-        return Canonical(scale or "linear", least=-math.inf)
-    if scale is None or scale == known.scale:
+    if known is not None and scale in (None, known.scale):
         return known
-    return Canonical(scale, known.low, known.high, whole=known.whole, least=known.least)
+    scale = scale or "linear"
+    # A logarithm has no negative numbers: neither of x, nor of 1 - x.
+    least = 0.0 if scale == "log" else -math.inf
+    most = 1.0 if scale == "log1m" else math.inf
+    if known is None:
+        return Canonical(scale, least=least, most=most)
+    return Canonical(
+        scale,
+        known.low,
+        known.high,
+        whole=known.whole,
+        least=max(least, known.least),
+        most=min(most, known.most),
+    )
 
 
 def default_range(
@@ -122,7 +135,9 @@ def default_range(
         return None
     low, high = max(ends[0], known.least), min(ends[1], known.most)
     if isinstance(value, int):
-        return max(math.floor(low), 1 if value >= 1 else 0), math.ceil(high)
+        # Of what there is at least one of, a coarse round tries no zero.
+        low = max(low, 1) if value >= 1 else low
+        return math.floor(low), math.ceil(high)
     return low, high
 
 
@@ -140,7 +155,7 @@ def _round(value: float) -> float:
 def _around_log(value: float, known: Canonical) -> tuple[float, float] | None:
     if value <= 0:  # "none of it" was published, and a log scale has no zero
         return None if known.high is None else (0.0, known.high)
-    return _round(value / known.down), _round(value * known.up)
+    return _round(value / known.down), min(_round(value * known.up), _LARGEST)
 
 
 def _around_one(value: float, known: Canonical) -> tuple[float, float]:
@@ -157,5 +172,20 @@ def _around_linear(value: float, known: Canonical) -> tuple[float, float]:
         return min(known.low, value), max(known.high, value)
     if value == 0:
         return 0.0, 1.0
-    half, double = sorted((value / 2, value * 2))
-    return half, double
+    low, high = sorted((value / 2, value * 2))
+    return max(low, -_LARGEST), min(high, _LARGEST)
+
+
+def ratio(value: object, published: object, scale: str) -> float | None:
+    """How far ``value`` is from the published one, as a factor on its scale.
+
+    On ``log1m`` it is the ratio of 1 - x: momentum 0.99 against 0.9 is 0.1, a memory
+    ten times as long. ``None`` where a ratio says nothing: text, lists, a zero.
+    """
+    if not isinstance(value, (int, float)) or not isinstance(published, (int, float)):
+        return None
+    if isinstance(value, bool) or isinstance(published, bool):
+        return None
+    if scale == "log1m":
+        value, published = 1.0 - value, 1.0 - published
+    return value / published if published else None

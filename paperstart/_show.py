@@ -1,7 +1,8 @@
 """How does a recipe look in a terminal?
 
 Builds Rich tables and plain JSON data from recipes. Nothing is computed here: each
-value is laid out beside the place where it was published.
+value is laid out beside the place where it was published. The text is a recipe's own:
+print it without Rich's markup and emoji, which would eat ``[30]`` and ``py:100:``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -48,30 +48,26 @@ def recipe_page(recipe: Recipe) -> RenderableType:
         Text(),
     ]
     facts = _columns()
-    facts.add_row("undisclosed", escape(", ".join(recipe.undisclosed) or "nothing"))
+    facts.add_row("undisclosed", ", ".join(recipe.undisclosed) or "nothing")
     for result in recipe.reported:
         facts.add_row(
             "reported",
-            escape(
-                f"{result.metric} {shown(result.value)} on {result.split}, "
-                f"{_place(result.source)}"
-            ),
+            f"{result.metric} {shown(result.value)} on {result.split}, "
+            f"{_place(result.source)}",
         )
     if recipe.compute is not None:
         facts.add_row(
             "compute",
-            escape(f"{recipe.compute.devices}, {_place(recipe.compute.source)}"),
+            f"{recipe.compute.devices}, {_place(recipe.compute.source)}",
         )
     for weights in recipe.weights:
         license_name = f" ({weights.license})" if weights.license else ""
-        facts.add_row(
-            "weights", escape(f"{weights.library}: {weights.name}{license_name}")
-        )
+        facts.add_row("weights", f"{weights.library}: {weights.name}{license_name}")
     for url in _urls(recipe):
-        facts.add_row("source", escape(url))
+        facts.add_row("source", url)
     facts.add_row("checked", recipe.checked.isoformat())
     for label, note in _notes(recipe):
-        facts.add_row(label, escape(note))
+        facts.add_row(label, note)
     return Group(*parts, facts)
 
 
@@ -88,7 +84,7 @@ def recipes_table(recipes: Iterable[Recipe]) -> Table:
             recipe.id,
             str(recipe.year),
             recipe.task,
-            escape(recipe.dataset),
+            recipe.dataset,
             str(len(recipe.hyperparameters)),
         )
     return table
@@ -106,10 +102,10 @@ def shown(value: Any) -> str:
 def _values(hyperparameters: dict[str, Hyperparameter]) -> Table:
     table = _columns(3)
     for name, hp in hyperparameters.items():
-        value = escape(shown(hp.value))
-        table.add_row(name, value, escape(hp.unit or ""), _place(hp.source))
+        value = shown(hp.value)
+        table.add_row(name, value, hp.unit or "", _place(hp.source))
         for other in hp.alternatives:
-            value = escape(f"or {shown(other.value)}")
+            value = f"or {shown(other.value)}"
             table.add_row("", value, "", _place(other.source), style="dim")
     return table
 
@@ -135,7 +131,7 @@ def _columns(more: int = 1) -> Table:
 
 
 def _place(source: Source) -> str:
-    return escape(source.where + _KIND[source.kind])
+    return source.where + _KIND[source.kind]
 
 
 def _urls(recipe: Recipe) -> list[str]:

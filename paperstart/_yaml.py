@@ -8,6 +8,7 @@ spelling that works.
 from __future__ import annotations
 
 import datetime
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +20,17 @@ from paperstart.errors import RecipeFormatError
 Path = tuple[str | int, ...]
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, if built
-_LOOKS_LIKE_NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_LOOKS_LIKE_NUMBER = re.compile(
+    r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?"
+)
+_UNPRINTABLE = yaml.reader.Reader.NON_PRINTABLE
 _TAG = "tag:yaml.org,2002:"
+_HINTS = {
+    "mapping values are not allowed": 'put text that has ": " in it in quotes',
+    "that cannot start any token": "indent with spaces, and put text in quotes",
+    "expected a single document": "write one recipe in each file, without ---",
+    "expected <block end>": "put keys of one level in one column",
+}
 MAX_DEPTH = 12
 
 
@@ -50,7 +60,14 @@ class Document:
         place = self.name if line is None else f"{self.name}:{line}"
         key = ".".join(map(str, path))
         text = f"{key}: {found}" if key else found
-        return RecipeFormatError(f"{place}: {text}; {todo}.")
+        return RecipeFormatError(visible(f"{place}: {text}; {todo}."))
+
+
+def visible(text: str) -> str:
+    """``text`` with a backslash for what would not show, or would move the cursor."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def read_yaml(text: str, name: str) -> Document:
@@ -61,25 +78,42 @@ def read_yaml(text: str, name: str) -> Document:
             other than it looks.
     """
     document = Document(name)
+    unprintable = _UNPRINTABLE.search(text)
+    if unprintable is not None:
+        document.lines[()] = text.count("\n", 0, unprintable.start()) + 1
+        found = f"found the control character {unprintable[0]!r}"
+        raise document.error((), found, "leave it out")
     try:
+        _refuse_depth(text, document)
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         if mark is not None:
             document.lines[()] = mark.line + 1
         found = " ".join(filter(None, (error.context, error.problem)))
-        raise document.error(
-            (), f"not YAML: {found}", "mend the syntax at this line"
-        ) from None
-    except (yaml.YAMLError, RecursionError) as error:
-        found = str(error).splitlines()[0] if str(error) else "nested too deep"
-        raise document.error(
-            (), f"not YAML: {found}", "write plain printable text"
-        ) from None
+        todo = next((_HINTS[h] for h in _HINTS if h in found), "mend the syntax here")
+        raise document.error((), f"not YAML: {found}", todo) from None
+    except yaml.YAMLError as error:
+        found = f"not YAML: {str(error).splitlines()[0]}"
+        raise document.error((), found, "write plain printable text") from None
     if node is None:
         raise document.error((), "found an empty file", "write a recipe")
     document.data = _plain(node, (), document, set())
     return document
+
+
+def _refuse_depth(text: str, document: Document) -> None:
+    """Refuse many levels before libyaml composes them: it would overflow C's stack."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            mark = event.start_mark
+            document.lines[()] = 1 if mark is None else mark.line + 1
+            raise document.error((), "found too many levels", "write it flat")
 
 
 def _plain(node: yaml.Node, path: Path, document: Document, seen: set[int]) -> Any:
@@ -87,8 +121,6 @@ def _plain(node: yaml.Node, path: Path, document: Document, seen: set[int]) -> A
     if id(node) in seen:
         raise document.error(path, "found a YAML alias (*name)", "write the value out")
     seen.add(id(node))
-    if len(path) > MAX_DEPTH:
-        raise document.error(path, "found too many levels", "write it flat")
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node, path, document)
     if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
@@ -109,10 +141,11 @@ def _mapping(
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode) or key_node.tag != _TAG + "str":
             document.lines[path] = line
-            found = str(getattr(key_node, "value", "a list"))[:40]
+            is_text = isinstance(key_node, yaml.ScalarNode)
+            found = _short(key_node.value) if is_text else "a list or a mapping"
             raise document.error(
                 path,
-                f"found the key {found!r}, which is not a name",
+                f"found the key {found}, which is not a name",
                 "write a word, in quotes if YAML takes it for something else",
             )
         key = key_node.value
@@ -130,12 +163,12 @@ def _mapping(
 
 def _scalar(node: yaml.ScalarNode, path: Path, document: Document) -> Any:
     text, kind = node.value, node.tag.removeprefix(_TAG)
-    quoted = node.style is not None
     if kind == "str":
-        if not quoted and _LOOKS_LIKE_NUMBER.fullmatch(text):
+        is_plain = not node.style  # None from PyYAML's own loader, "" from libyaml's
+        if is_plain and _LOOKS_LIKE_NUMBER.fullmatch(text):
             raise document.error(
                 path,
-                f"found {text}, which YAML reads as text",
+                f"found {_short(text)}, which YAML reads as text",
                 f"write {_respelled(text)}, or put it in quotes if it is text",
             )
         return text
@@ -146,18 +179,26 @@ def _scalar(node: yaml.ScalarNode, path: Path, document: Document) -> Any:
             raise document.error(
                 path, f"found the number {text}", f'write it in quotes: "{text}"'
             )
-        return float(text)
+        if math.isfinite(float(text)):
+            return float(text)
     if kind == "bool" and text in ("true", "false"):
         return text == "true"
-    if kind == "timestamp" and re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+    if kind == "timestamp" and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
         return _date(text, path, document)
-    todo = {
+    found = f"found {_short(text) or 'nothing'} (YAML: {_short(kind)})"
+    raise document.error(path, found, _instead(kind, text))
+
+
+def _instead(kind: str, text: str) -> str:
+    """What to write instead of ``text``, which YAML reads as ``kind``."""
+    return {
         "int": "write a plain decimal number, or put it in quotes if it is text",
         "float": "write a finite decimal number such as 1.0e-4",
         "bool": f'write true or false, or "{text}" in quotes if it is text',
         "null": "write a value, or leave the key out",
-    }.get(kind, "write plain text in quotes")
-    raise document.error(path, f"found {text or 'nothing'} (YAML: {kind})", todo)
+        "timestamp": "write a day such as 2026-01-31, or put it in quotes",
+        "value": "put it in quotes",
+    }.get(kind, "leave the tag out")
 
 
 def _date(text: str, path: Path, document: Document) -> datetime.date:
@@ -172,6 +213,8 @@ def _date(text: str, path: Path, document: Document) -> datetime.date:
 def _respelled(text: str) -> str:
     """The spelling of a number that YAML 1.1 takes for one: 1e-4 as 1.0e-4."""
     mantissa, _, exponent = text.replace("_", "").lower().partition("e")
+    if "." not in mantissa and not exponent:
+        return str(int(mantissa))
     if "." not in mantissa:
         mantissa += ".0"
     elif mantissa.lstrip("+-").startswith("."):
@@ -179,3 +222,7 @@ def _respelled(text: str) -> str:
     if not exponent:
         return mantissa
     return f"{mantissa}e{exponent if exponent[0] in '+-' else '+' + exponent}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from paperstart._yaml import Document, read_yaml
+from paperstart._explain import explained
+from paperstart._yaml import read_yaml, visible
 from paperstart.errors import RecipeFormatError, RecipeNotFoundError
 from paperstart.recipe import Recipe
 
 MAX_BYTES = 256 * 1024
 _SUFFIX = ".yaml"
-_KEY = re.compile(r"([a-z0-9_]+(?:\.[a-z0-9_]+)*): ")
 
 
 def list_recipes() -> list[str]:
     """The ids of the catalog, sorted."""
-    return sorted(path.stem for path in _folder().glob(f"*{_SUFFIX}"))
+    return [path.stem for path in _files_in(_folder())]
 
 
 def load_recipe(name: str | os.PathLike[str]) -> Recipe:
@@ -52,7 +50,7 @@ def load_recipe(name: str | os.PathLike[str]) -> Recipe:
     for recipe in recipes:
         if wanted in map(_spelling, recipe.aliases):
             return recipe
-    raise _not_found(name, [*known, *(a for r in recipes for a in r.aliases)])
+    raise _not_found(name, {n: r.id for r in recipes for n in (r.id, *r.aliases)})
 
 
 def all_recipes() -> list[Recipe]:
@@ -73,7 +71,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         recipe = Recipe.model_validate(document.data)
     except ValidationError as error:
-        raise RecipeFormatError(_explained(error, document)) from None
+        raise RecipeFormatError(explained(error, document)) from None
     if recipe.id != path.stem:
         raise document.error(
             ("id",),
@@ -91,12 +89,18 @@ def check_recipes(paths: Sequence[Path]) -> list[str]:
     problems: list[str] = []
     owners: dict[str, Path] = {}
     for path in _files(paths):
+        if os.path.isdir(path):
+            problems.append(
+                f"{path}: found no recipe file (*{_SUFFIX}) in this folder; "
+                f"name another folder, or a file."
+            )
+            continue
         try:
             recipe = read_recipe(path)
         except RecipeFormatError as error:
             problems.append(str(error))
             continue
-        for name in (recipe.id, *recipe.aliases):
+        for name in dict.fromkeys(map(_spelling, (recipe.id, *recipe.aliases))):
             first = owners.setdefault(name, path)
             if first is not path:
                 problems.append(
@@ -107,11 +111,23 @@ def check_recipes(paths: Sequence[Path]) -> list[str]:
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
-    for path in paths:
-        if path.is_dir():
-            yield from sorted(path.glob(f"*{_SUFFIX}"))
-        else:
-            yield path
+    """These files, and those in these folders, each once; a folder if it has none."""
+    seen: set[str] = set()
+    for given in paths:
+        # `os.path` has no errors where `Path.is_dir` has: a name of 300 letters.
+        inside = _files_in(given) if os.path.isdir(given) else []
+        for path in inside or [given]:
+            real = os.path.realpath(path)
+            if real not in seen:
+                seen.add(real)
+                yield path
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """The recipe files of a folder by name, without an editor's hidden ones."""
+    found = folder.glob(f"*{_SUFFIX}")
+    own = [path for path in found if not path.name.startswith(".")]
+    return sorted(own, key=lambda path: path.stem)
 
 
 def _folder() -> Path:
@@ -132,77 +148,46 @@ def _is_path(name: str) -> bool:
 
 def _text(path: Path) -> str:
     try:
-        found = path.stat()
+        found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
             kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a file"
-            raise RecipeFormatError(f"{path}: is {kind}; name a recipe file.")
-        if found.st_size > MAX_BYTES:
-            raise RecipeFormatError(
-                f"{path}: has {found.st_size:,} bytes; "
-                f"a recipe has at most {MAX_BYTES:,}."
-            )
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise RecipeFormatError(
-            f"{path}: cannot be read ({reason}); check the path and its permissions."
+            raise _unreadable(path, f"is {kind}; name a recipe file")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _unreadable(
+            path, f"cannot be read ({reason}); check the path and its permissions"
         ) from None
-    except ValueError as error:
-        if isinstance(error, RecipeFormatError):
-            raise
-        raise RecipeFormatError(
-            f"{path}: is not UTF-8 text ({error}); save it as UTF-8."
+    if len(data) > MAX_BYTES:
+        size = f"{max(found.st_size, len(data)):,}"
+        raise _unreadable(
+            path, f"has {size} bytes, a recipe at most {MAX_BYTES:,}; shorten it"
+        )
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        found_bytes = data[error.start : error.end].hex(" ")
+        raise _unreadable(
+            path, f"is not UTF-8 text (byte {found_bytes}); save it as UTF-8", line
         ) from None
 
 
-def _not_found(name: str, known: Sequence[str]) -> RecipeNotFoundError:
-    close = difflib.get_close_matches(name.lower(), known, n=3)
+def _unreadable(path: Path, text: str, line: int | None = None) -> RecipeFormatError:
+    place = str(path) if line is None else f"{path}:{line}"
+    return RecipeFormatError(visible(f"{place}: {text}."))
+
+
+def _not_found(name: str, ids: Mapping[str, str]) -> RecipeNotFoundError:
+    """An error that names near recipes by their ids, given the id of each name."""
+    wanted = _spelling(name)
+    near = difflib.get_close_matches(wanted, ids, n=3)
+    near += [known for known in ids if len(wanted) > 2 and wanted in known]
+    close = list(dict.fromkeys(ids[known] for known in near))[:3]
     todo = (
         f"Did you mean {' or '.join(close)}?"
         if close
         else "`paperstart recipes` shows all names."
     )
     return RecipeNotFoundError(f"No recipe is named {name!r}. {todo}")
-
-
-def _explained(error: ValidationError, document: Document) -> str:
-    """One line for each problem that pydantic found, in the file's own words."""
-    lines = []
-    for problem in error.errors(include_url=False):
-        path = tuple(
-            key for key in problem["loc"] if key != "[key]" and not _is_branch(key)
-        )
-        found, todo = _in_words(problem, path)
-        # What contradicts itself in a recipe as a whole names its key in its words.
-        key = _KEY.match(found)
-        if key is not None:
-            path, found = (*path, *key[1].split(".")), found[key.end() :]
-        lines.append(str(document.error(path, found, todo)))
-    return "\n".join(dict.fromkeys(lines))
-
-
-def _is_branch(key: str | int) -> bool:
-    """Whether pydantic, not the file, put this into a path: the arm of a union."""
-    return key in ("float", "int", "str") or "[" in str(key)
-
-
-def _in_words(problem: Any, path: tuple[str | int, ...]) -> tuple[str, str]:
-    """(What was found, what to write) of one of pydantic's problems."""
-    kind, value = problem["type"], problem["input"]
-    if kind == "recipe":
-        found, _, todo = problem["ctx"]["text"].partition("; ")
-        return found, todo
-    if kind == "missing":
-        if path and path[-1] == "source":
-            return (
-                "found none",
-                'write source: {kind: paper, where: "section 3.4", url: "https://..."}',
-            )
-        return "found nothing", f"write {path[-1] if path else 'it'}:"
-    if kind == "extra_forbidden":
-        return "found an unknown key", "leave it out, or mend its spelling"
-    if kind == "literal_error":
-        return f"found {value!r}", f"write {problem['ctx']['expected']}"
-    shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
-    expected = problem["msg"].removeprefix("Input should be ")
-    return f"found {shown}", f"write {expected[0].lower()}{expected[1:]}"

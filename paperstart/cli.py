@@ -6,6 +6,7 @@ else to stderr. Exit codes: 0 done, 1 the work failed, 2 wrong usage.
 
 from __future__ import annotations
 
+import io
 import json as json_module
 import sys
 from pathlib import Path
@@ -93,6 +94,73 @@ def check(
         raise typer.Exit(2)
 
 
+@app.command()
+def demo(
+    trials: Annotated[int, typer.Option(min=1, help="Trials in all.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler.")] = 0,
+    folder: Annotated[Path, typer.Option("--dir", help="Folder of the stores.")] = Path(
+        "paperstart-demo"
+    ),
+) -> None:
+    """Run a search on real data that is already installed; no server, no download.
+
+    Trains a small residual network on scikit-learn's digits, from the published CIFAR
+    recipe of that architecture. Repeated after Ctrl-C, it carries on.
+    """
+    print("Loading torch, Lightning and MLflow ...", file=sys.stderr, flush=True)
+    from paperstart._search_cli import run_demo
+
+    run_demo(trials, seed, folder)
+
+
+@app.command()
+def search(
+    objective: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:OBJECTIVE",
+            help="A function of a trial, or of a trial and `recipe`.",
+        ),
+    ],
+    recipe: Annotated[str, typer.Option(help="An id, an alias, or a recipe file.")],
+    trials: Annotated[int, typer.Option(min=1, help="How many more trials.")],
+    study: Annotated[
+        str | None, typer.Option(help="Name of the study; of recipe and objective.")
+    ] = None,
+    storage: Annotated[
+        str, typer.Option(help="Optuna's storage.")
+    ] = "sqlite:///study.db",
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow's store; the one in use if not given.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the sampler.")
+    ] = None,
+    pruner: Annotated[
+        str, typer.Option(help="median, hyperband, sha or none.")
+    ] = "median",
+    direction: Annotated[str, typer.Option(help="minimize or maximize.")] = "minimize",
+) -> None:
+    """Search from a recipe, one trial after the other.
+
+    Repeated, it goes on with the study; after Ctrl-C, with what was left to do.
+    """
+    print("Loading torch, Lightning and MLflow ...", file=sys.stderr, flush=True)
+    from paperstart._search_cli import run_search
+
+    run_search(
+        objective,
+        recipe,
+        trials,
+        study,
+        storage,
+        tracking_uri,
+        seed,
+        pruner,
+        direction,
+    )
+
+
 def main() -> None:
     """Run the command line; errors of ours end it with one message, no traceback."""
     try:
@@ -107,12 +175,34 @@ def main() -> None:
 
 
 def _print(renderable: Any) -> None:
+    """Print tables whose text is data: ``[30]`` is no markup, ``py:100:`` no emoji."""
     from rich.console import Console
 
-    # Into a pipe or a file nothing is folded at 80 columns: `grep` reads lines.
-    width = None if sys.stdout.isatty() else 200
-    Console(width=width, highlight=False).print(renderable, soft_wrap=False)
+    style: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+    if sys.stdout is not None and sys.stdout.isatty():
+        Console(**style).print(renderable)
+        return
+    # Into a pipe or a file nothing is folded, nor filled up with blanks: `grep` and
+    # `diff` read lines.
+    page = io.StringIO()
+    Console(file=page, width=10_000, **style).print(renderable)
+    _write("\n".join(line.rstrip() for line in page.getvalue().splitlines()))
 
 
 def _print_json(data: Any) -> None:
-    print(json_module.dumps(data, indent=2, ensure_ascii=False))
+    _write(json_module.dumps(data, indent=2, allow_nan=False))
+
+
+def _write(text: str) -> None:
+    """Print ``text`` whole; what stdout's encoding lacks, with a backslash."""
+    if sys.stdout is None:  # closed by whoever started us
+        return
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        print(f"Error: cannot write to stdout ({error.strerror}).", file=sys.stderr)
+        sys.stdout = None  # Python would try once more at its end, and complain
+        raise typer.Exit(1) from None

@@ -9,90 +9,32 @@ frozen: behind that line nobody asks whether a key is there.
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from paperstart._scales import (
-    CANONICAL,
-    NUMERIC_SCALES,
-    Scale,
-    canonical,
-    default_range,
+from paperstart._fields import (
+    Alias,
+    Arxiv,
+    Choices,
+    Identifier,
+    Line,
+    Name,
+    Number,
+    PlainValue,
+    Problem,
+    Url,
+    all_wrong,
 )
+from paperstart._scales import Scale
+from paperstart._sense import complete, contradictions
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import BaseTrial
 
     from paperstart.space import Ranges
-
-ID_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
-ALIAS_PATTERN = r"^[a-z0-9]+([._-][a-z0-9]+)*$"
-NAME_PATTERN = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
-
-
-def _wrong(found: str, todo: str) -> PydanticCustomError:
-    """An error in two parts: what was found, and what to write instead."""
-    # The text goes in as a value: a brace in it is not a placeholder.
-    return PydanticCustomError("recipe", "{text}", {"text": f"{found}; {todo}"})
-
-
-def _printable(text: str) -> str:
-    if not text.strip() or any(ord(c) < 32 or ord(c) == 127 for c in text):
-        raise _wrong(f"found {text!r}", "write one line of visible text")
-    return text
-
-
-def _plain_value(value: object) -> object:
-    """A number, text, a truth value, or a list of numbers; never an infinity."""
-    if isinstance(value, (list, tuple)):
-        numbers = [v for v in value if isinstance(v, (int, float))]
-        if not value or len(numbers) != len(value) or any(map(_is_bool, value)):
-            raise _wrong(f"found {value!r}", "write a list of numbers: [30, 60]")
-        if not all(map(math.isfinite, numbers)):
-            raise _wrong(f"found {value!r}", "write finite numbers")
-        return tuple(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _wrong(f"found {value!r}", "write a finite number")
-    if not isinstance(value, (bool, int, float, str)):
-        raise _wrong(
-            f"found {value!r}", "write a number, a text, true or false, or a list"
-        )
-    return _printable(value) if isinstance(value, str) else value
-
-
-def _plain_choices(value: object) -> object:
-    if value is None:
-        return None
-    if not isinstance(value, (list, tuple)) or len(value) < 2:
-        raise _wrong(f"found {value!r}", "write a list of two choices or more")
-    return tuple(_plain_value(v) for v in value)
-
-
-def _is_bool(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-Line = Annotated[str, AfterValidator(_printable)]
-PlainValue = Annotated[Any, BeforeValidator(_plain_value)]
-Identifier = Annotated[str, Field(pattern=ID_PATTERN, max_length=80)]
-Alias = Annotated[str, Field(pattern=ALIAS_PATTERN, max_length=80)]
-Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]
 
 
 class _Frozen(BaseModel):
@@ -111,7 +53,7 @@ class Source(_Frozen):
 
     kind: Literal["paper", "official-code", "official-docs"]
     where: Line
-    url: Annotated[Line, Field(pattern=r"^https?://\S+$")]
+    url: Url
 
 
 class Alternative(_Frozen):
@@ -142,9 +84,9 @@ class Hyperparameter(_Frozen):
     source: Source
     unit: Line | None = None
     scale: Scale = "fixed"
-    low: float | int | None = None
-    high: float | int | None = None
-    choices: Annotated[tuple[Any, ...] | None, BeforeValidator(_plain_choices)] = None
+    low: Number | None = None
+    high: Number | None = None
+    choices: Choices = None
     alternatives: tuple[Alternative, ...] = Field(default=(), strict=False)
     note: Line | None = None
 
@@ -161,7 +103,7 @@ class Reported(_Frozen):
     """A published result of this set-up."""
 
     metric: Name
-    value: float | int
+    value: Number
     split: Line
     source: Source
     unit: Line | None = None
@@ -172,7 +114,7 @@ class Compute(_Frozen):
 
     devices: Line
     source: Source
-    hours: float | int | None = None
+    hours: Number | None = None
 
 
 class Recipe(_Frozen):
@@ -181,10 +123,8 @@ class Recipe(_Frozen):
     id: Identifier
     title: Line
     model: Line
-    arxiv: Annotated[str, Field(pattern=r"^(\d{4}\.\d{4,5}|[a-z-]+/\d{7})$")] | None = (
-        None
-    )
-    url: Annotated[Line, Field(pattern=r"^https?://\S+$")] | None = None
+    arxiv: Arxiv | None = None
+    url: Url | None = None
     year: Annotated[int, Field(ge=1950, le=2100)]
     task: Identifier
     dataset: Line
@@ -205,26 +145,34 @@ class Recipe(_Frozen):
             return data
         values = data.get("hyperparameters")
         if isinstance(values, dict):
-            completed = {n: _completed(n, hp) for n, hp in values.items()}
+            completed = {name: complete(name, hp) for name, hp in values.items()}
             data = {**data, "hyperparameters": completed}
         return data
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
+        problems: list[Problem] = []
         if not self.hyperparameters:
-            raise _wrong("hyperparameters: found none", "write at least one")
-        for name in self.undisclosed:
-            if name in self.hyperparameters:
-                raise _wrong(
-                    f"undisclosed: found {name}, which has a value above",
-                    "leave it out of one of the two",
-                )
+            problems.append((("hyperparameters",), "found none", "write at least one"))
         if self.arxiv is None and self.url is None:
-            raise _wrong("arxiv: found nothing", "write the arXiv id or a url")
+            problems.append(
+                (("arxiv",), "found nothing", "write the arXiv id, or a url")
+            )
+        for i, name in enumerate(self.undisclosed):
+            if name in self.hyperparameters or name in self.undisclosed[:i]:
+                named = "has a value" if name in self.hyperparameters else "is named"
+                problems.append(
+                    (
+                        ("undisclosed", i),
+                        f"found {name}, which {named} above",
+                        "leave it out of one of the two",
+                    )
+                )
         for name, hp in self.hyperparameters.items():
-            problem = _problem(name, hp)
-            if problem is not None:
-                raise _wrong(f"hyperparameters.{name}.{problem[0]}", problem[1])
+            for path, found, todo in contradictions(name, hp):
+                problems.append((("hyperparameters", name, *path), found, todo))
+        if problems:
+            raise all_wrong(problems)
         return self
 
     @property
@@ -285,78 +233,3 @@ class Recipe(_Frozen):
             fixed=fixed,
             ranges=ranges,
         )
-
-
-def _completed(name: Any, data: Any) -> Any:
-    """``data`` of one hyperparameter with scale, range and number type filled in."""
-    if not isinstance(data, dict) or "value" not in data:
-        return data
-    data, value = dict(data), data["value"]
-    known = CANONICAL.get(name)
-    if not _is_number(value):
-        data.setdefault("scale", "fixed" if _is_list(value) else "categorical")
-        if data["scale"] == "categorical" and "choices" not in data:
-            others = [a.get("value") for a in data.get("alternatives") or () if a]
-            choices = list(dict.fromkeys([value, *others]))
-            data["choices"] = choices if len(choices) > 1 else None
-        return data
-    if known is not None:
-        data.setdefault("scale", known.scale)
-        if not known.whole and "epochs" not in name and "steps" not in name:
-            # A rate of 1 is 1.0: the number's type follows the name, not the spelling.
-            data["value"] = value = float(value)
-    elif "scale" not in data:
-        raise _wrong(
-            f"hyperparameters.{name}.scale: found nothing, and {name} is not a "
-            f"canonical name",
-            "write scale: log, log1m or linear",
-        )
-    if data["scale"] in NUMERIC_SCALES and math.isfinite(value):
-        _fill_range(name, data, value)
-    return data
-
-
-def _fill_range(name: str, data: dict[str, Any], value: float) -> None:
-    ends = default_range(name, value, data["scale"])
-    if ends is None:
-        return
-    others = [
-        a["value"]
-        for a in data.get("alternatives") or ()
-        if isinstance(a, dict) and _is_number(a.get("value"))
-    ]
-    data.setdefault("low", min([ends[0], *others]))
-    data.setdefault("high", max([ends[1], *others]))
-
-
-def _problem(name: str, hp: Hyperparameter) -> tuple[str, str] | None:
-    """What contradicts itself in one hyperparameter: (what was found, what to do)."""
-    known = canonical(name, hp.scale)
-    value = hp.value
-    if name in CANONICAL and CANONICAL[name].scale != "categorical":
-        if not _is_number(value) and not isinstance(value, tuple):
-            return f"value: found {value!r}, which is not a number", "write 1.0e-4"
-        if known.whole and not isinstance(value, int):
-            return (
-                f"value: found {value!r}, which is not a whole number",
-                "write it without a dot",
-            )
-    if not _is_number(value):
-        return None
-    if not known.least <= value <= known.most:
-        return (
-            f"value: found {value!r}, which no {name} can be",
-            f"write a number from {known.least:g} to {known.most:g}",
-        )
-    if hp.scale in NUMERIC_SCALES and (hp.low is None or hp.high is None):
-        return "low: found no range", "write low and high"
-    if hp.low is not None and hp.high is not None and not hp.low <= value <= hp.high:
-        return (
-            f"value: found {value!r} outside its own range {hp.low!r} to {hp.high!r}",
-            "widen low and high, or correct the value",
-        )
-    return None
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, (list, tuple))

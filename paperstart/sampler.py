@@ -107,6 +107,7 @@ class PaperStartSampler(BaseSampler):
     ) -> None:
         if recipe is not None and not isinstance(recipe, Recipe):
             recipe = load_recipe(recipe)
+        self._recipe = recipe
         self._points = published_points(recipe, published)
         self._names = dict(names or {})
         self._seed = _checked_seed(seed)
@@ -121,6 +122,16 @@ class PaperStartSampler(BaseSampler):
         self._search_space = IntersectionSearchSpace()
         self._draws: dict[tuple[int, int], _Draw] = {}  # a cache; the study knows all
         self._warned: set[str] = set()
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The recipe that the search starts from, if it was given one."""
+        return self._recipe
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Canonical names of what goes by another name in the objective."""
+        return dict(self._names)
 
     def reseed_rng(self) -> None:
         """Nothing to do: every trial has random numbers of its own."""
@@ -160,9 +171,11 @@ class PaperStartSampler(BaseSampler):
         """Decide what kind of draw the trial is, and write that into the trial."""
         if len(study.directions) > 1:
             return  # the draw itself says what is wrong
-        draw = self._draw(study, trial)
-        # Samplers have no public way to write an attribute of a trial in progress.
-        study._storage.set_trial_user_attr(trial._trial_id, DRAW_ATTR, draw.attr())
+        attr = self._draw(study, trial).attr()
+        # Samplers have no public way to write an attribute of a trial in progress. The
+        # copy in hand is what the objective's trial reads.
+        study._storage.set_trial_user_attr(trial._trial_id, DRAW_ATTR, attr)
+        trial.set_user_attr(DRAW_ATTR, attr)
 
     def after_trial(
         self,

@@ -1,0 +1,82 @@
+"""How does the result of a search look in a terminal?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from paperstart._outcome import Outcome, factor_text, outcome, short
+from paperstart._show import shown
+from paperstart._store import sqlite_path
+from paperstart.search import SearchResult
+
+_PORT = 5000
+
+
+def result_page(result: SearchResult) -> RenderableType:
+    """The paper's point beside the best trial, what it cost, and where to look."""
+    found = outcome(result.study, result.recipe)
+    if found is None:
+        return Group(Text("No trial is complete yet."), *_where(result))
+    return Group(
+        Text(),
+        _table(found, result.study.direction.name.lower()),
+        Text(),
+        Text(_verdict(found, result)),
+        Text(f"{found.trials} trials spent in {found.rounds} rounds."),
+        *_where(result),
+    )
+
+
+def _table(found: Outcome, direction: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    table.add_column("", no_wrap=True, style="cyan")
+    table.add_column("paper's own point", no_wrap=True)
+    table.add_column(f"best: trial {found.best.number}", no_wrap=True)
+    table.add_column("factor", no_wrap=True)
+    for change in found.changes:
+        paper = "undisclosed" if change.published is None else shown(change.published)
+        table.add_row(
+            escape(change.name), paper, escape(short(change.best)), factor_text(change)
+        )
+    paper = "" if found.published_value is None else f"{found.published_value:.6g}"
+    label = f"objective ({direction}d)"
+    table.add_row(label, paper, f"{found.best_value:.6g}", "", style="bold")
+    return table
+
+
+def _verdict(found: Outcome, result: SearchResult) -> str:
+    if found.published_value is None:
+        return "The paper's own point was not tried to the end."
+    if found.best_value == found.published_value:
+        return "Nothing was better than the paper's own point."
+    return (
+        f"Trial {found.best.number} is better than the paper's own point: "
+        f"{found.best_value:.6g} against {found.published_value:.6g}."
+    )
+
+
+def _where(result: SearchResult) -> list[RenderableType]:
+    """The exact command that shows the runs; a long line stays one line to copy."""
+    lines = ["", "To see the runs:"]
+    uri = result.tracking_uri
+    if uri.startswith(("http://", "https://")):
+        address = uri.rstrip("/")
+    else:
+        address = f"http://127.0.0.1:{_PORT}"
+        command = f"mlflow ui --backend-store-uri {_quoted(uri)} --port {_PORT}"
+        lines.append(f"  {command}")
+    lines.append(
+        f"  {address}/#/experiments/{result.experiment_id}/runs"
+        f"?workflowType=machine_learning"
+    )
+    return [Text(line, no_wrap=True, overflow="ignore") for line in lines]
+
+
+def _quoted(uri: str) -> str:
+    path: Path | None = sqlite_path(uri)
+    return f"'{uri}'" if path is not None and " " in str(path) else uri

@@ -1,0 +1,308 @@
+"""Who runs the trials?
+
+One local worker: it takes trials from the study, runs the objective, and sees to it
+that the study in Optuna and the runs in MLflow tell the same story, also when a trial
+fails or somebody stops the search.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import optuna
+import psutil
+from optuna.storages import RDBStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from paperstart._history import INTERRUPTED_ATTR, finished_trials
+from paperstart._interrupt import StopGate
+from paperstart._study_log import StudyLog
+from paperstart.errors import ObjectiveError, SearchError
+from paperstart.recipe import Recipe
+from paperstart.sampler import PaperStartSampler
+
+RECIPE_ATTR = "paperstart.recipe"
+TARGET_ATTR = "paperstart.target"
+WORKER_ATTR = "paperstart.worker"
+FAILURES_AT_START = 3
+"""So many failures before any success end a search: the objective is broken."""
+
+PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+    "none": optuna.pruners.NopPruner,
+    "median": optuna.pruners.MedianPruner,
+    "hyperband": optuna.pruners.HyperbandPruner,
+    "sha": optuna.pruners.SuccessiveHalvingPruner,
+}
+
+Objective = Callable[..., float]
+Direction = Literal["minimize", "maximize"]
+
+
+class Progress(Protocol):
+    """Who is told how far a search is."""
+
+    def start(self, spent: int, target: int) -> None: ...
+    def trial(self, study: Study, trial: FrozenTrial, error: str | None) -> None: ...
+    def stop(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search leaves behind.
+
+    Attributes:
+        study: the Optuna study.
+        recipe: what it started from.
+        spent: trials that are over, those of earlier calls included.
+        target: trials that were asked for in all.
+        interrupted: whether somebody stopped the search.
+        tracking_uri: MLflow's store.
+        experiment_id: MLflow's experiment.
+        parent_id: the study's parent run.
+    """
+
+    study: Study
+    recipe: Recipe
+    spent: int
+    target: int
+    interrupted: bool
+    tracking_uri: str
+    experiment_id: str
+    parent_id: str
+
+
+@dataclass
+class Search:
+    """One worker's search; `run` does it.
+
+    Attributes:
+        objective: called with a trial, or with a trial and the recipe; gives the value.
+        recipe: where the search starts.
+        study_name: name of the study in Optuna and of the experiment in MLflow.
+        storage: Optuna's storage URL.
+        tracking_uri: MLflow's, or ``None`` for the one in use.
+        seed: of the sampler.
+        pruner: one of `PRUNERS`.
+        direction: ``minimize`` or ``maximize``.
+        progress: who is told how far it is.
+    """
+
+    objective: Objective
+    recipe: Recipe
+    study_name: str
+    storage: str
+    tracking_uri: str | None = None
+    seed: int | None = None
+    pruner: str = "median"
+    direction: Direction = "minimize"
+    progress: Progress | None = None
+    _gate: StopGate = field(default_factory=StopGate, repr=False)
+    _error: BaseException | None = field(default=None, repr=False)
+
+    def run(self, trials: int, *, in_all: bool = False) -> SearchResult:
+        """Run ``trials`` more trials, or as many as an interrupted call left to run.
+
+        Args:
+            trials: how many.
+            in_all: count those of earlier calls, so that a repeated call adds none.
+
+        Raises:
+            SearchError: the study does not fit, or its first trials all failed.
+        """
+        if trials < 1:
+            raise SearchError(f"{trials} trials were asked for; ask for at least 1.")
+        with self._gate.watch():
+            study = self._open_study()
+            log = StudyLog(study, self.recipe, self.tracking_uri)
+            for trial in _abandoned(study):
+                log.finish(trial, None)
+            target = _target(study, trials, in_all)
+            self._tell_progress("start", len(finished_trials(study.trials)), target)
+            try:
+                self._run_until(study, log, target)
+            finally:
+                self._tell_progress("stop")
+                log.close(self._gate.asked)
+        return SearchResult(
+            study=study,
+            recipe=self.recipe,
+            spent=len(finished_trials(study.trials)),
+            target=target,
+            interrupted=self._gate.asked,
+            tracking_uri=log.uri,
+            experiment_id=log.experiment_id,
+            parent_id=log.parent_id,
+        )
+
+    def _run_until(self, study: Study, log: StudyLog, target: int) -> None:
+        while len(finished_trials(study.trials)) < target and not self._gate.asked:
+            self._error = None
+            try:
+                study.optimize(self._attempt, n_trials=1, catch=(Exception,))
+            except KeyboardInterrupt:
+                self._gate.asked = True
+            trial = study.trials[-1]
+            log.finish(trial, self._error)
+            failed = None if self._error is None else _in_a_line(self._error)
+            self._tell_progress("trial", study, trial, failed)
+            if trial.state == TrialState.FAIL and not self._gate.asked:
+                _stop_if_broken(study, failed)
+
+    def _attempt(self, trial: Trial) -> float:
+        trial.set_user_attr(WORKER_ATTR, _worker())
+        try:
+            with self._gate.training():
+                if _takes_recipe(self.objective):
+                    return self.objective(trial, self.recipe)
+                return self.objective(trial)
+        except (KeyboardInterrupt, SystemExit) as error:
+            self._error = error
+            if isinstance(error, SystemExit) and not self._gate.asked:
+                raise SearchError(
+                    f"The objective left the program (exit code {error.code}). "
+                    f"Let it return a value or raise an exception."
+                ) from error
+            # Lightning turns Ctrl-C into an exit; Optuna knows only the interrupt.
+            trial.set_user_attr(INTERRUPTED_ATTR, True)
+            raise KeyboardInterrupt from error
+        except Exception as error:
+            self._error = error
+            raise
+
+    def _open_study(self) -> Study:
+        try:
+            study = optuna.create_study(
+                storage=RDBStorage(self.storage),
+                study_name=self.study_name,
+                sampler=PaperStartSampler(self.recipe, seed=self.seed),
+                pruner=PRUNERS[self.pruner](),
+                direction=self.direction,
+                load_if_exists=True,
+            )
+        except Exception as error:  # whatever the storage's driver raises
+            raise SearchError(
+                f"Optuna's storage {self.storage} cannot be opened: {error}. "
+                f"Check the URL, and that its folder exists."
+            ) from error
+        found = study.user_attrs.get(RECIPE_ATTR)
+        if found not in (None, self.recipe.id):
+            raise SearchError(
+                f"The study {self.study_name!r} started from the recipe {found}, not "
+                f"from {self.recipe.id}. Choose another --study."
+            )
+        if study.direction.name.lower() != self.direction:
+            raise SearchError(
+                f"The study {self.study_name!r} is to {study.direction.name.lower()}, "
+                f"not to {self.direction}. Choose another --study or --direction."
+            )
+        study.set_user_attr(RECIPE_ATTR, self.recipe.id)
+        return study
+
+    def _tell_progress(self, event: str, *facts: Any) -> None:
+        if self.progress is not None:
+            getattr(self.progress, event)(*facts)
+
+
+def load_objective(name: str) -> Objective:
+    """The objective that ``MODULE:OBJECTIVE`` names, looked up from here.
+
+    Raises:
+        ObjectiveError: there is no such module or function.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not colon or not module_name or not attribute:
+        raise ObjectiveError(f"{name!r} names no objective; write MODULE:OBJECTIVE.")
+    if module_name.endswith(".py"):
+        right = module_name.removesuffix(".py").replace("/", ".")
+        raise ObjectiveError(f"{module_name!r} is a file; write {right}:{attribute}.")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name.partition(".")[0] and error.name != module_name:
+            raise  # the module is there, and what it imports is not
+        raise ObjectiveError(
+            f"No module is named {module_name!r}, looked up from {os.getcwd()}. "
+            f"Run the command where the module lies, or install it."
+        ) from None
+    found = getattr(module, attribute, None)
+    if not callable(found):
+        names = [n for n, v in vars(module).items() if inspect.isfunction(v)]
+        raise ObjectiveError(
+            f"The module {module_name!r} has no function {attribute!r}. "
+            f"It has: {', '.join(names) or 'none'}."
+        )
+    objective: Objective = found
+    return objective
+
+
+def _takes_recipe(objective: Objective) -> bool:
+    """Whether the objective has a place for the recipe beside the trial."""
+    try:
+        return "recipe" in inspect.signature(objective).parameters
+    except (TypeError, ValueError):  # a builtin or a C function has none to read
+        return False
+
+
+def _target(study: Study, trials: int, in_all: bool) -> int:
+    """How many trials the study is to have in the end."""
+    spent = len(finished_trials(study.trials))
+    if in_all:
+        return trials
+    left = study.user_attrs.get(TARGET_ATTR, {})
+    if left.get("trials") == trials and left.get("target", 0) > spent:
+        return int(left["target"])  # the same call again, after an interruption
+    study.set_user_attr(TARGET_ATTR, {"trials": trials, "target": spent + trials})
+    return spent + trials
+
+
+def _worker() -> dict[str, Any]:
+    """Who runs a trial; the start time tells a process from a later one of its id."""
+    pid = os.getpid()
+    started = psutil.Process(pid).create_time()
+    return {"host": socket.gethostname(), "pid": pid, "started": started}
+
+
+def _abandoned(study: Study) -> list[FrozenTrial]:
+    """Fail the running trials whose worker on this machine is gone."""
+    gone = []
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        worker = trial.user_attrs.get(WORKER_ATTR)
+        if worker and worker["host"] == socket.gethostname() and not _lives(worker):
+            study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED_ATTR, True)
+            study.tell(trial.number, state=TrialState.FAIL)
+            gone.append(study.trials[trial.number])
+    return gone
+
+
+def _lives(worker: dict[str, Any]) -> bool:
+    try:
+        started: float = psutil.Process(worker["pid"]).create_time()
+    except psutil.Error:
+        return False
+    return abs(started - float(worker["started"])) < 1.0
+
+
+def _stop_if_broken(study: Study, said: str | None) -> None:
+    finished = finished_trials(study.trials)
+    if len(finished) >= FAILURES_AT_START and all(
+        trial.state == TrialState.FAIL for trial in finished
+    ):
+        raise SearchError(
+            f"All of the first {len(finished)} trials failed; the last said: {said}. "
+            f"Mend the objective; the same command then goes on."
+        )
+
+
+def _in_a_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
