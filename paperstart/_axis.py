@@ -38,7 +38,8 @@ class Axis:
         """How many values there are; ``None`` for a continuous range."""
         if self.step is None:
             return None
-        return math.floor((self.high - self.low) / self.step + 0.5) + 1
+        # Optuna's ends lie on the step; what rounding took must not cost the last one.
+        return math.floor((self.high - self.low) / self.step + 1e-6) + 1
 
     def to_unit(self, value: float) -> float:
         """The place of ``value`` in [0, 1]; what lies outside goes to the end."""
@@ -51,25 +52,40 @@ class Axis:
     def from_unit(self, place: float) -> float:
         """The value at ``place`` in [0, 1]: inside the range and on the step."""
         start, stop = self._ends()
-        value = self._unbend(start + min(max(place, 0.0), 1.0) * (stop - start))
-        return self.snap(value)
+        share = min(max(place, 0.0), 1.0)
+        return self.snap(self._unbend(start * (1.0 - share) + stop * share))
 
     def snap(self, value: float) -> float:
         """The nearest value that the range has."""
         value = min(max(value, self.low), self.high)
         if self.step is not None:
-            last = math.floor((self.high - self.low) / self.step + 1e-9)
-            nth = min(max(math.floor((value - self.low) / self.step + 0.5), 0), last)
-            value = min(self.low + nth * self.step, self.high)
+            return self.at_cell(self._steps(value))
         return round(value) if self.whole else float(value)
+
+    def cell(self, value: float) -> int | None:
+        """The number, from 0, of a value on the step; ``None`` if it is no such."""
+        if self.step is None or not self.low <= value <= self.high:
+            return None
+        nth = self._steps(value)
+        # A millionth of a step is what adding steps up may lose.
+        near = abs(self.low + nth * self.step - value) <= self.step * 1e-6
+        return nth if near else None
+
+    def at_cell(self, nth: int) -> float:
+        """The value of number ``nth``, from 0."""
+        assert self.step is not None
+        value = min(self.low + nth * self.step, self.high)
+        return round(value) if self.whole else float(value)
+
+    def _steps(self, value: float) -> int:
+        assert self.step is not None
+        assert self.cells is not None
+        return min(math.floor((value - self.low) / self.step + 0.5), self.cells - 1)
 
     def _ends(self) -> tuple[float, float]:
         """The bent ends; half a step wider, so that each step has an equal share."""
         half = (self.step or 0.0) / 2
-        low, high = self.low - half, self.high + half
-        if self.scale == "log1m":
-            high = min(high, self.high)
-        return self._bend(low), self._bend(high)
+        return self._bend(self.low - half), self._bend(self.high + half)
 
     def _bend(self, value: float) -> float:
         if self.scale == "log":

@@ -6,6 +6,7 @@ said in two parts, for people: what was found, and what to write instead.
 
 from __future__ import annotations
 
+import datetime
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeGuard
@@ -96,6 +97,15 @@ def _plain_choices(value: object) -> object:
     return choices
 
 
+def _day(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return datetime.datetime.strptime(value, "%Y-%m-%d").date()
+    except ValueError:
+        raise wrong(f"found {shown(value)}", "write a day: 2026-01-31") from None
+
+
 Line = Annotated[str, AfterValidator(_line)]
 Url = Annotated[Line, Field(pattern=URL_PATTERN)]
 Arxiv = Annotated[str, Field(pattern=ARXIV_PATTERN)]
@@ -105,4 +115,6 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]
 Number = Annotated[float | int, BeforeValidator(_number)]
 PlainValue = Annotated[Any, BeforeValidator(_plain_value)]
 """A number, text, a truth value, or a list of numbers; never an infinity."""
+Day = Annotated[datetime.date, BeforeValidator(_day)]
+"""A date, as YAML reads it; or its text, as JSON has it."""
 Choices = Annotated[tuple[Any, ...] | None, BeforeValidator(_plain_choices)]

@@ -7,20 +7,145 @@ natural scales, values that are taken.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+import threading
+import weakref
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import CategoricalDistribution
+from optuna.search_space import IntersectionSearchSpace
+from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-
-from paperstart._axis import Axis
-from paperstart._refine import Observation
 
 DRAW_ATTR = "paperstart.draw"
 """Trial attribute: ``kind`` of draw, ``round``, and ``point`` of a published one."""
 INTERRUPTED_ATTR = "paperstart.interrupted"
 """Trial attribute of a trial that somebody stopped: its point is tried again."""
+KEPT = 256
+"""The most draws and folds kept at once; a dropped one is made anew (our choice)."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What is decided for a whole trial before any of its values.
+
+    Attributes:
+        kind: published, coarse, region, full, or enqueued by the user.
+        round: the round, from 1.
+        point: index of the published point, or ``None``.
+        finished: how many trials had finished.
+    """
+
+    kind: str
+    round: int
+    point: int | None
+    finished: int
+
+    def attr(self) -> dict[str, Any]:
+        """What the trial is told, in plain values."""
+        return {"kind": self.kind, "round": self.round, "point": self.point}
+
+
+class Fold(Protocol):
+    """Takes in finished trials, one after the other."""
+
+    def add(self, seen: Any, /) -> object: ...
+
+
+F = TypeVar("F", bound=Fold)
+
+
+class History:
+    """The trials of one study, each read once: a cache that the study can rebuild."""
+
+    def __init__(self) -> None:
+        self.search_space = IntersectionSearchSpace()
+        self._draws: dict[int, Draw] = {}
+        self.running: list[FrozenTrial] = []  # by number, also those that wait
+        self.tried: list[FrozenTrial] = []  # finished ones, of published points
+        self._spent: list[FrozenTrial] = []  # in the order of finishing
+        self._read = 0
+        self._open: list[int] = []
+        self._version = 0  # goes up when the order of what was read has changed
+        self._folds: dict[Hashable, tuple[int, int, Any]] = {}
+        self._lock = threading.RLock()
+
+    def read(self, study: Study) -> None:
+        """Take in what is new."""
+        with self._lock:
+            # The study of a pruner shows some trials only, its storage all of them.
+            trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+            waiting = [*self._open, *range(self._read, len(trials))]
+            self._open = [i for i in waiting if not trials[i].state.is_finished()]
+            self._read = len(trials)
+            self.running = [trials[i] for i in self._open]
+            still = set(self._open)
+            new = finished_trials(trials[i] for i in waiting if i not in still)
+            self.tried += [trial for trial in new if point_of(trial) is not None]
+            if new and self._spent and _finish(new[0]) < _finish(self._spent[-1]):
+                self._spent = finished_trials([*self._spent, *new])
+                self._version += 1
+            else:
+                self._spent += new
+
+    @property
+    def finished(self) -> int:
+        """How many trials were spent."""
+        return len(self._spent)
+
+    def fold(
+        self, key: Hashable, make: Callable[[], F], see: Callable[[FrozenTrial], Any]
+    ) -> F:
+        """What ``make()`` becomes with ``see(trial)`` of every finished trial.
+
+        Kept under ``key``, so that each trial is seen once.
+        """
+        with self._lock:
+            version, position, fold = self._folds.pop(key, (-1, 0, None))
+            if version != self._version:
+                position, fold = 0, make()
+            for trial in self._spent[position:]:
+                fold.add(see(trial))
+            self._folds[key] = (self._version, len(self._spent), fold)
+            _forget_oldest(self._folds)
+            kept: F = fold
+            return kept
+
+    def draw_of(self, number: int, decide: Callable[[], Draw]) -> Draw:
+        """The draw of trial ``number``, decided the first time that one asks."""
+        with self._lock:
+            if number not in self._draws:
+                self._draws[number] = decide()
+                _forget_oldest(self._draws)
+            return self._draws[number]
+
+    def forget(self, number: int) -> None:
+        """Trial ``number`` draws no more."""
+        with self._lock:
+            self._draws.pop(number, None)
+
+
+class Histories:
+    """The history of each study that a sampler serves; pickled, it is empty."""
+
+    def __init__(self) -> None:
+        self._known: weakref.WeakKeyDictionary[BaseStorage, dict[int, History]] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Histories], tuple[()]]:
+        return type(self), ()
+
+    def of(self, study: Study) -> History:
+        """The history of ``study``."""
+        # By storage, since all studies in memory have the same id.
+        with self._lock:
+            known = self._known.setdefault(study._storage, {})
+            return known.setdefault(study._study_id, History())
 
 
 def is_interrupted(trial: FrozenTrial) -> bool:
@@ -35,41 +160,22 @@ def finished_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     whatever other workers still have in flight.
     """
     spent = [t for t in trials if t.state.is_finished() and not is_interrupted(t)]
-    spent.sort(key=lambda t: (t.datetime_complete or t.datetime_start, t.number))
-    return spent
+    return sorted(spent, key=_finish)
 
 
-def losses(study: Study, trials: Iterable[FrozenTrial]) -> list[float]:
+def loss_of(study: Study, trial: FrozenTrial) -> float:
     """Lower is better; infinite for a trial that failed, was pruned, or gave NaN."""
-    sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-    return [_loss(trial, sign) for trial in trials]
+    if trial.state != TrialState.COMPLETE or trial.value is None:
+        return math.inf
+    if not math.isfinite(trial.value):
+        return math.inf
+    return -trial.value if study.direction == StudyDirection.MAXIMIZE else trial.value
 
 
-def observations(
-    study: Study,
-    name: str,
-    distribution: BaseDistribution,
-    axis: Axis,
-    trials: Sequence[FrozenTrial],
-) -> list[Observation]:
-    """The trials as the refinement of one hyperparameter sees them."""
-    seen = []
-    for trial, loss in zip(trials, losses(study, trials), strict=True):
-        place = None
-        if name in trial.params:
-            place = place_of(axis, distribution, trial.params[name])
-        seen.append(Observation(loss, {} if place is None else {name: place}))
-    return seen
-
-
-def place_of(axis: Axis, distribution: BaseDistribution, value: Any) -> float | None:
-    """The place of ``value`` in [0, 1], or ``None`` if the axis has none for it."""
-    if isinstance(distribution, CategoricalDistribution):
-        index = index_of(distribution, value)
-        return None if index is None else axis.to_unit(index)
-    if isinstance(value, (bool, str)) or value is None:
-        return None  # the name was a categorical one in an earlier trial
-    return axis.to_unit(value)
+def point_of(trial: FrozenTrial) -> int | None:
+    """Index of the published point that a trial tried."""
+    point: int | None = trial.user_attrs.get(DRAW_ATTR, {}).get("point")
+    return point
 
 
 def index_of(distribution: CategoricalDistribution, value: Any) -> int | None:
@@ -80,17 +186,12 @@ def index_of(distribution: CategoricalDistribution, value: Any) -> int | None:
     return None
 
 
-def values_taken(
-    name: str, distribution: BaseDistribution, trials: Iterable[FrozenTrial]
-) -> set[Any]:
-    """The values (of choices: the indices) that trials have, also those in flight."""
-    values = (trial.params[name] for trial in trials if name in trial.params)
-    if isinstance(distribution, CategoricalDistribution):
-        return {index_of(distribution, value) for value in values}
-    return set(values)
+def _finish(trial: FrozenTrial) -> tuple[datetime, int]:
+    when = trial.datetime_complete or trial.datetime_start
+    assert when is not None  # a finished trial was started
+    return when, trial.number
 
 
-def _loss(trial: FrozenTrial, sign: float) -> float:
-    if trial.state != TrialState.COMPLETE or trial.value is None:
-        return math.inf
-    return sign * trial.value if math.isfinite(trial.value) else math.inf
+def _forget_oldest(kept: dict[Any, Any]) -> None:
+    while len(kept) > KEPT:
+        del kept[next(iter(kept))]

@@ -65,7 +65,7 @@ class Outcome:
             f"Search from the published point of `{self.recipe_id}`.",
             f"{paper} Trial {self.best.number} is the best with "
             f"**{self.best_value:.6g}**.",
-            f"{self.trials} trials, {self.rounds} rounds.",
+            f"Spent: {self.trials} trials, {self.rounds} rounds.",
             "",
             "| hyperparameter | published | best | factor |",
             "| --- | --- | --- | --- |",

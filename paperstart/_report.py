@@ -27,7 +27,7 @@ def result_page(result: SearchResult) -> RenderableType:
         _table(found, result.study.direction.name.lower()),
         Text(),
         Text(_verdict(found, result)),
-        Text(f"{found.trials} trials spent in {found.rounds} rounds."),
+        Text(f"Spent: {found.trials} trials, {found.rounds} rounds."),
         *_where(result),
     )
 

@@ -10,11 +10,12 @@ from typing import NoReturn
 import optuna
 import typer
 
+from paperstart._objective import load_objective
 from paperstart._progress import SearchProgress
 from paperstart._report import result_page
 from paperstart.catalog import load_recipe
 from paperstart.errors import SearchSpaceError
-from paperstart.search import PRUNERS, Direction, Search, load_objective
+from paperstart.search import PRUNERS, Direction, Search
 
 DIRECTIONS: dict[str, Direction] = {"minimize": "minimize", "maximize": "maximize"}
 

@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
+from sqlalchemy.engine import make_url
 
 from paperstart.errors import TrackingError
 
 STUDY_TAG = "paperstart.study"
-_SQLITE = "sqlite:///"
+PARENT_TAG = "paperstart.parent_key"
+"""Only a study's parent run has it: a digest of the name, which needs no quoting."""
 _LOCK_TIMEOUT_S = 120.0
 _opened: set[tuple[int, str]] = set()
 
@@ -34,14 +36,18 @@ def resolve_uri(tracking_uri: str | None) -> str:
     """The tracking URI in use; a path of a local SQLite file is made absolute."""
     uri = tracking_uri or mlflow.get_tracking_uri()
     path = sqlite_path(uri)
-    return uri if path is None else f"{_SQLITE}{path}"
+    if path is None:
+        return uri
+    # SQLAlchemy writes what it reads: its versions differ in how they quote a path.
+    return make_url(uri).set(database=str(path)).render_as_string(hide_password=False)
 
 
 def sqlite_path(uri: str) -> Path | None:
     """The file of a SQLite store, absolute, or ``None`` for any other store."""
-    if not uri.startswith(_SQLITE):
+    if not uri.startswith("sqlite:"):
         return None
-    return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
+    database = make_url(uri).database
+    return None if database in (None, "", ":memory:") else Path(database).absolute()
 
 
 def open_store(uri: str) -> MlflowClient:
@@ -50,19 +56,20 @@ def open_store(uri: str) -> MlflowClient:
     Raises:
         TrackingError: the store cannot be opened.
     """
-    client = MlflowClient(uri)
-    key = (os.getpid(), uri)
     path = sqlite_path(uri)
-    if path is None or key in _opened:
-        return client
+    key = (os.getpid(), uri)
     try:
+        if path is None or key in _opened:
+            return MlflowClient(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(uri):  # two processes that create the schema at once crash
-            client.search_experiments(max_results=1)
-    except (MlflowException, OSError) as error:
+            client = MlflowClient(uri)
+    except TrackingError:
+        raise
+    except Exception as error:  # whatever the store's driver raises
         raise TrackingError(
             f"MLflow's store {uri} cannot be opened: {error}. "
-            f"Check that its folder exists and may be written to."
+            f"Check the URI; the folder of a SQLite file must be writable."
         ) from error
     _opened.add(key)
     return client
@@ -110,7 +117,12 @@ def ensure_parent(
         run = client.create_run(
             experiment_id,
             run_name=study_name,
-            tags={STUDY_TAG: study_name, **_user_tag(), **(tags or {})},
+            tags={
+                STUDY_TAG: study_name,
+                PARENT_TAG: _digest(study_name),
+                **_user_tag(),
+                **(tags or {}),
+            },
         )
         # Only a search keeps it running; otherwise it holds the children together.
         client.set_terminated(run.info.run_id)
@@ -127,16 +139,14 @@ def find_parent(
     client: MlflowClient, experiment_id: str, study_name: str
 ) -> str | None:
     """The id of the study's parent run, or ``None``."""
-    quoted = study_name.replace("'", "\\'")
     runs = client.search_runs(
         [experiment_id],
-        filter_string=f"tags.`{STUDY_TAG}` = '{quoted}'",
+        filter_string=f"tags.`{PARENT_TAG}` = '{_digest(study_name)}'",
         run_view_type=ViewType.ACTIVE_ONLY,
         order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
-        max_results=1000,
+        max_results=1,
     )
-    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
-    return str(parents[0].info.run_id) if parents else None
+    return str(runs[0].info.run_id) if runs else None
 
 
 def start_run(
@@ -158,8 +168,7 @@ def _create_experiment(client: MlflowClient, uri: str, name: str) -> str:
     path = sqlite_path(uri)
     location = None
     if path is not None:
-        digest = hashlib.sha256(name.encode()).hexdigest()[:12]
-        location = (path.parent / "mlartifacts" / digest).as_uri()
+        location = (path.parent / "mlartifacts" / _digest(name)).as_uri()
     try:
         return str(client.create_experiment(name, artifact_location=location))
     except MlflowException:
@@ -177,9 +186,20 @@ def _user_tag() -> dict[str, str]:
         return {}
 
 
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 @contextlib.contextmanager
 def _locked(uri: str) -> Iterator[None]:
-    digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
-    path = Path(tempfile.gettempdir()) / f"paperstart-{digest}.lock"
-    with FileLock(path, timeout=_LOCK_TIMEOUT_S, mode=0o666):
+    path = Path(tempfile.gettempdir()) / f"paperstart-{_digest(uri)}.lock"
+    try:
+        lock = FileLock(path, timeout=_LOCK_TIMEOUT_S, mode=0o666).acquire()
+    except Timeout:
+        raise TrackingError(
+            f"Another process has held {path} for {_LOCK_TIMEOUT_S:.0f} s, so MLflow's "
+            f"store {uri} cannot be prepared. If no other process is at work, remove "
+            f"the file."
+        ) from None
+    with lock:
         yield

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from paperstart._history import is_interrupted
 from paperstart._outcome import Outcome, outcome
@@ -65,10 +65,20 @@ class StudyLog:
         )
         self._client.update_run(self.parent_id, "RUNNING")
 
+    def ensure_child(self, trial: Trial | FrozenTrial) -> None:
+        """Make a run for a trial in flight whose objective made none."""
+        if RUN_ATTR in trial.user_attrs:
+            return
+        tags = trial_tags(trial, self._study.study_name)
+        tags["paperstart.recipe"] = self._recipe.id
+        run_id = start_run(
+            self._client, self.experiment_id, trial_name(trial), tags, self.parent_id
+        )
+        self._study._storage.set_trial_user_attr(trial._trial_id, RUN_ATTR, run_id)
+
     def finish(self, trial: FrozenTrial, error: BaseException | None) -> None:
         """Close the trial's run with its value and what really happened."""
-        run_id = trial.user_attrs.get(RUN_ATTR)
-        log = RunLog(self._client, run_id or self._child(trial))
+        log = RunLog(self._client, trial.user_attrs[RUN_ATTR])
         log.log_params(param_values(trial.params, self._recipe))
         if trial.state == TrialState.COMPLETE and trial.value is not None:
             log.log_metrics({"best/objective": trial.value}, 0)
@@ -89,16 +99,6 @@ class StudyLog:
             log.set_tags(_summary_tags(found))
             log.log_metrics(_summary_metrics(found), found.trials)
         log.close("KILLED" if interrupted else "FINISHED")
-
-    def _child(self, trial: FrozenTrial) -> str:
-        """A run for a trial whose objective made none."""
-        tags = trial_tags(trial, self._study.study_name)
-        tags["paperstart.recipe"] = self._recipe.id
-        run_id = start_run(
-            self._client, self.experiment_id, trial_name(trial), tags, self.parent_id
-        )
-        self._study._storage.set_trial_user_attr(trial._trial_id, RUN_ATTR, run_id)
-        return run_id
 
 
 def _summary_tags(found: Outcome) -> dict[str, Any]:

@@ -29,6 +29,15 @@ DEAD_SIGMAS = 3.0
 """A channel is dead if ReLU passes less than what lies 3 sigma out: 0.13 %."""
 
 COLUMNS: dict[str, str] = {
+    "train_eval_gap": "scale; rms difference of train-mode and eval-mode output",
+    "mean_shift_rms": "sigma; rms of (batch mean - running mean) / sigma",
+    "var_log_ratio": "nat; mean |ln(batch var / running var)|",
+    "effective_sample_size": "samples; independent samples per channel and batch",
+    "dead_fraction": "fraction of channels with shift + 3 |scale| < 0",
+    "near_zero_weight_fraction": "fraction of channels with |scale| < 0.01",
+    "low_variance_fraction": "fraction of channels with running var < eps",
+    "nonfinite_count": "count; channels with a value that is not finite",
+    "updates_per_step": "count; updates of the running statistics in this step",
     "running_mean_abs_mean": "activation; mean over channels of |running mean|",
     "running_mean_abs_max": "activation; largest |running mean|",
     "running_var_min": "activation^2; smallest running var",
@@ -38,15 +47,6 @@ COLUMNS: dict[str, str] = {
     "weight_abs_min": "1; smallest |scale|",
     "weight_abs_max": "1; largest |scale|",
     "bias_mean": "activation; mean shift",
-    "near_zero_weight_fraction": "fraction of channels with |scale| < 0.01",
-    "dead_fraction": "fraction of channels with shift + 3 |scale| < 0",
-    "low_variance_fraction": "fraction of channels with running var < eps",
-    "mean_shift_rms": "sigma; rms of (batch mean - running mean) / sigma",
-    "var_log_ratio": "nat; mean |ln(batch var / running var)|",
-    "train_eval_gap": "scale; rms difference of train-mode and eval-mode output",
-    "effective_sample_size": "samples; independent samples per channel and batch",
-    "updates_per_step": "count; updates of the running statistics in this step",
-    "nonfinite_count": "count; channels with a value that is not finite",
 }
 """The columns of the layer x step table, with their units."""
 

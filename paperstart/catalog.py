@@ -117,9 +117,9 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
         # `os.path` has no errors where `Path.is_dir` has: a name of 300 letters.
         inside = _files_in(given) if os.path.isdir(given) else []
         for path in inside or [given]:
-            real = os.path.realpath(path)
-            if real not in seen:
-                seen.add(real)
+            absolute = os.path.abspath(path)
+            if absolute not in seen:
+                seen.add(absolute)
                 yield path
 
 
@@ -147,31 +147,31 @@ def _is_path(name: str) -> bool:
 
 
 def _text(path: Path) -> str:
-    try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a file"
-            raise _unreadable(path, f"is {kind}; name a recipe file")
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        reason = getattr(error, "strerror", None) or str(error)
-        raise _unreadable(
-            path, f"cannot be read ({reason}); check the path and its permissions"
-        ) from None
+    data = _bytes(path)
     if len(data) > MAX_BYTES:
-        size = f"{max(found.st_size, len(data)):,}"
-        raise _unreadable(
-            path, f"has {size} bytes, a recipe at most {MAX_BYTES:,}; shorten it"
-        )
+        text = f"has more than the {MAX_BYTES:,} bytes of a recipe; shorten it"
+        raise _unreadable(path, text)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        found_bytes = data[error.start : error.end].hex(" ")
-        raise _unreadable(
-            path, f"is not UTF-8 text (byte {found_bytes}); save it as UTF-8", line
-        ) from None
+        text = f"is not UTF-8 text (byte {data[error.start]:02x}); save it as UTF-8"
+        raise _unreadable(path, text, line) from None
+
+
+def _bytes(path: Path) -> bytes:
+    """The file's bytes, or a few more than a recipe may have."""
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode):
+            with path.open("rb") as file:
+                return file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
+        reason = getattr(error, "strerror", None) or str(error)
+        text = f"cannot be read ({reason}); check the path and its permissions"
+        raise _unreadable(path, text) from None
+    kind = "a folder" if stat.S_ISDIR(mode) else "not a file"
+    raise _unreadable(path, f"is {kind}; name a recipe file")
 
 
 def _unreadable(path: Path, text: str, line: int | None = None) -> RecipeFormatError:

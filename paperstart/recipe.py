@@ -8,7 +8,6 @@ frozen: behind that line nobody asks whether a key is there.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +17,7 @@ from paperstart._fields import (
     Alias,
     Arxiv,
     Choices,
+    Day,
     Identifier,
     Line,
     Name,
@@ -134,7 +134,7 @@ class Recipe(_Frozen):
     weights: tuple[Weights, ...] = Field(default=(), strict=False)
     reported: tuple[Reported, ...] = Field(default=(), strict=False)
     compute: Compute | None = None
-    checked: datetime.date
+    checked: Day
     note: Line | None = None
 
     @model_validator(mode="before")

@@ -7,31 +7,26 @@ fails or somebody stops the search.
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import os
-import socket
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import optuna
-import psutil
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from paperstart._history import INTERRUPTED_ATTR, finished_trials
 from paperstart._interrupt import StopGate
+from paperstart._objective import Objective, takes_recipe
 from paperstart._study_log import StudyLog
-from paperstart.errors import ObjectiveError, SearchError
+from paperstart._worker import WORKER_ATTR, abandoned_trials, this_worker
+from paperstart.errors import SearchError
 from paperstart.recipe import Recipe
 from paperstart.sampler import PaperStartSampler
 
 RECIPE_ATTR = "paperstart.recipe"
 TARGET_ATTR = "paperstart.target"
-WORKER_ATTR = "paperstart.worker"
 FAILURES_AT_START = 3
 """So many failures before any success end a search: the objective is broken."""
 
@@ -42,7 +37,6 @@ PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "sha": optuna.pruners.SuccessiveHalvingPruner,
 }
 
-Objective = Callable[..., float]
 Direction = Literal["minimize", "maximize"]
 
 
@@ -105,6 +99,7 @@ class Search:
     direction: Direction = "minimize"
     progress: Progress | None = None
     _gate: StopGate = field(default_factory=StopGate, repr=False)
+    _log: StudyLog | None = field(default=None, repr=False)
     _error: BaseException | None = field(default=None, repr=False)
 
     def run(self, trials: int, *, in_all: bool = False) -> SearchResult:
@@ -122,8 +117,9 @@ class Search:
         with self._gate.watch():
             study = self._open_study()
             log = StudyLog(study, self.recipe, self.tracking_uri)
-            for trial in _abandoned(study):
-                log.finish(trial, None)
+            self._log = log
+            for trial in abandoned_trials(study):
+                self._give_up(study, trial)
             target = _target(study, trials, in_all)
             self._tell_progress("start", len(finished_trials(study.trials)), target)
             try:
@@ -157,10 +153,17 @@ class Search:
                 _stop_if_broken(study, failed)
 
     def _attempt(self, trial: Trial) -> float:
-        trial.set_user_attr(WORKER_ATTR, _worker())
+        trial.set_user_attr(WORKER_ATTR, this_worker())
+        try:
+            return self._train(trial)
+        finally:
+            if self._log is not None:
+                self._log.ensure_child(trial)
+
+    def _train(self, trial: Trial) -> float:
         try:
             with self._gate.training():
-                if _takes_recipe(self.objective):
+                if takes_recipe(self.objective):
                     return self.objective(trial, self.recipe)
                 return self.objective(trial)
         except (KeyboardInterrupt, SystemExit) as error:
@@ -177,6 +180,14 @@ class Search:
             self._error = error
             raise
 
+    def _give_up(self, study: Study, trial: FrozenTrial) -> None:
+        """Close a trial whose worker is gone, as if somebody had stopped it."""
+        assert self._log is not None
+        study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED_ATTR, True)
+        self._log.ensure_child(trial)
+        study.tell(trial.number, state=TrialState.FAIL)
+        self._log.finish(study.trials[trial.number], None)
+
     def _open_study(self) -> Study:
         try:
             study = optuna.create_study(
@@ -189,7 +200,8 @@ class Search:
             )
         except Exception as error:  # whatever the storage's driver raises
             raise SearchError(
-                f"Optuna's storage {self.storage} cannot be opened: {error}. "
+                f"Optuna's storage {self.storage} cannot be opened: "
+                f"{_in_a_line(error)}. "
                 f"Check the URL, and that its folder exists."
             ) from error
         found = study.user_attrs.get(RECIPE_ATTR)
@@ -211,48 +223,6 @@ class Search:
             getattr(self.progress, event)(*facts)
 
 
-def load_objective(name: str) -> Objective:
-    """The objective that ``MODULE:OBJECTIVE`` names, looked up from here.
-
-    Raises:
-        ObjectiveError: there is no such module or function.
-    """
-    module_name, colon, attribute = name.partition(":")
-    if not colon or not module_name or not attribute:
-        raise ObjectiveError(f"{name!r} names no objective; write MODULE:OBJECTIVE.")
-    if module_name.endswith(".py"):
-        right = module_name.removesuffix(".py").replace("/", ".")
-        raise ObjectiveError(f"{module_name!r} is a file; write {right}:{attribute}.")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name != module_name.partition(".")[0] and error.name != module_name:
-            raise  # the module is there, and what it imports is not
-        raise ObjectiveError(
-            f"No module is named {module_name!r}, looked up from {os.getcwd()}. "
-            f"Run the command where the module lies, or install it."
-        ) from None
-    found = getattr(module, attribute, None)
-    if not callable(found):
-        names = [n for n, v in vars(module).items() if inspect.isfunction(v)]
-        raise ObjectiveError(
-            f"The module {module_name!r} has no function {attribute!r}. "
-            f"It has: {', '.join(names) or 'none'}."
-        )
-    objective: Objective = found
-    return objective
-
-
-def _takes_recipe(objective: Objective) -> bool:
-    """Whether the objective has a place for the recipe beside the trial."""
-    try:
-        return "recipe" in inspect.signature(objective).parameters
-    except (TypeError, ValueError):  # a builtin or a C function has none to read
-        return False
-
-
 def _target(study: Study, trials: int, in_all: bool) -> int:
     """How many trials the study is to have in the end."""
     spent = len(finished_trials(study.trials))
@@ -263,33 +233,6 @@ def _target(study: Study, trials: int, in_all: bool) -> int:
         return int(left["target"])  # the same call again, after an interruption
     study.set_user_attr(TARGET_ATTR, {"trials": trials, "target": spent + trials})
     return spent + trials
-
-
-def _worker() -> dict[str, Any]:
-    """Who runs a trial; the start time tells a process from a later one of its id."""
-    pid = os.getpid()
-    started = psutil.Process(pid).create_time()
-    return {"host": socket.gethostname(), "pid": pid, "started": started}
-
-
-def _abandoned(study: Study) -> list[FrozenTrial]:
-    """Fail the running trials whose worker on this machine is gone."""
-    gone = []
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        worker = trial.user_attrs.get(WORKER_ATTR)
-        if worker and worker["host"] == socket.gethostname() and not _lives(worker):
-            study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED_ATTR, True)
-            study.tell(trial.number, state=TrialState.FAIL)
-            gone.append(study.trials[trial.number])
-    return gone
-
-
-def _lives(worker: dict[str, Any]) -> bool:
-    try:
-        started: float = psutil.Process(worker["pid"]).create_time()
-    except psutil.Error:
-        return False
-    return abs(started - float(worker["started"])) < 1.0
 
 
 def _stop_if_broken(study: Study, said: str | None) -> None:
@@ -304,5 +247,5 @@ def _stop_if_broken(study: Study, said: str | None) -> None:
 
 
 def _in_a_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    text = str(error).strip().partition("\n")[0]  # SQLAlchemy adds where to read on
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

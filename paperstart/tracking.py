@@ -12,14 +12,14 @@ import re
 import time
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
-from mlflow.utils.async_logging.run_operations import RunOperations
 from optuna.trial import BaseTrial, FrozenTrial
 
 from paperstart._history import DRAW_ATTR
@@ -33,7 +33,6 @@ TRACKING_URI_ATTR = "paperstart.tracking_uri"
 
 _FLUSH_S = 2.0
 _METRICS_PER_BATCH = 1000  # MLflow's limit for one request
-_PARAMS_PER_BATCH = 100  # likewise
 _SECTIONS = {
     "train": "train",
     "training": "train",
@@ -47,9 +46,9 @@ _SECTIONS = {
 class RunLog:
     """Everything that one run is told.
 
-    Values are kept for up to two seconds and sent as one batch by MLflow's background
-    thread, so the caller does not wait. What MLflow does not take is said in one
-    warning at the end; training never stops for it.
+    Metrics are kept for up to two seconds and sent as one batch by a thread of the
+    log's own, in order, so the caller does not wait. What MLflow does not take is said
+    in one warning at the end; training never stops for it.
 
     Attributes:
         run_id: the run.
@@ -59,29 +58,35 @@ class RunLog:
         self.run_id = run_id
         self._client = client
         self._metrics: list[Metric] = []
-        self._pending: list[RunOperations] = []
+        self._nonfinite: Counter[str] = Counter()
         self._last_flush = time.monotonic()
-        self._nonfinite: dict[str, int] = {}
+        self._thread: ThreadPoolExecutor | None = None
+        self._sent: list[Future[Any]] = []
+        self._refused = 0
+        self._first_refusal = ""
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """Queue metrics. NaN and infinities are counted instead: they break pages."""
         now = int(time.time() * 1000)
+        finite = {}
         for name, value in values.items():
             key = clean_key(name)
-            if not math.isfinite(value):
-                section = key.partition("/")[0]
-                self._nonfinite[section] = self._nonfinite.get(section, 0) + 1
-                key, value = f"{section}/nonfinite_count", self._nonfinite[section]
-            self._metrics.append(Metric(key, float(value), now, step))
+            if math.isfinite(value):
+                finite[key] = float(value)
+            else:
+                count = f"{key.partition('/')[0]}/nonfinite_count"
+                self._nonfinite[count] += 1
+                finite[count] = float(self._nonfinite[count])
+        self._metrics += [Metric(key, v, now, step) for key, v in finite.items()]
         late = time.monotonic() - self._last_flush > _FLUSH_S
         if late or len(self._metrics) >= _METRICS_PER_BATCH:
             self.flush()
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Queue params; MLflow cuts a value after 6,000 characters."""
-        params = [Param(clean_key(name), str(v)) for name, v in values.items()]
-        for start in range(0, len(params), _PARAMS_PER_BATCH):
-            self._send(params=params[start : start + _PARAMS_PER_BATCH])
+        params = {clean_key(name): str(value) for name, value in values.items()}
+        if params:
+            self._send(params=[Param(key, value) for key, value in params.items()])
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Queue tags."""
@@ -90,54 +95,64 @@ class RunLog:
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Copy a file to the run's artifacts; waits until it is there."""
-        self._attempt(lambda: self._client.log_artifact(self.run_id, path, folder))
+        self._attempt(self._client.log_artifact, self.run_id, path, folder)
 
     def log_text(self, text: str, name: str) -> None:
         """Write a text to the run's artifacts; waits until it is there."""
-        self._attempt(lambda: self._client.log_text(self.run_id, text, name))
+        self._attempt(self._client.log_text, self.run_id, text, name)
 
     def flush(self) -> None:
         """Send what is queued; does not wait."""
         self._last_flush = time.monotonic()
-        for start in range(0, len(self._metrics), _METRICS_PER_BATCH):
-            self._send(metrics=self._metrics[start : start + _METRICS_PER_BATCH])
-        self._metrics = []
+        if self._metrics:
+            self._send(metrics=self._metrics)
+            self._metrics = []
 
     def close(self, status: str | None = None) -> None:
         """Wait until MLflow has everything, then end the run with ``status``."""
         self.flush()
-        problems = []
-        for operation in self._pending:
-            try:
-                operation.wait()
-            except MlflowException as error:
-                problems.append(str(error))
-        self._pending = []
-        if problems:
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+        self._forget_taken()
+        if status is not None:
+            self._attempt(self._client.set_terminated, self.run_id, status)
+        if self._refused:
             warnings.warn(
-                f"MLflow did not take {len(problems)} batches of run {self.run_id}; "
-                f"the first said: {problems[0]}",
+                f"MLflow did not take {self._refused} things that run {self.run_id} "
+                f"had for it, and they are lost. Of the first it said: "
+                f"{self._first_refusal}",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        if status is not None:
-            self._attempt(lambda: self._client.set_terminated(self.run_id, status))
+        self._refused = 0
 
     def _send(self, **batch: Any) -> None:
-        operation = self._client.log_batch(self.run_id, synchronous=False, **batch)
-        if operation is not None:
-            self._pending.append(operation)
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "paperstart-tracking")
+        self._forget_taken()
+        log_batch = self._client.log_batch  # cuts what is over MLflow's limits
+        self._sent.append(self._thread.submit(log_batch, self.run_id, **batch))
 
-    def _attempt(self, call: Callable[[], Any]) -> None:
+    def _forget_taken(self) -> None:
+        """Drop what is done with; a long run sends many thousand batches."""
+        waiting = []
+        for future in self._sent:
+            if not future.done():
+                waiting.append(future)
+            elif (error := future.exception()) is not None:
+                self._refuse(error)
+        self._sent = waiting
+
+    def _attempt(self, call: Callable[..., Any], *arguments: Any) -> None:
         try:
-            call()
-        except (MlflowException, OSError) as error:
-            warnings.warn(
-                f"MLflow did not take an artifact or the status of run "
-                f"{self.run_id}: {error}",
-                RuntimeWarning,
-                stacklevel=3,
-            )
+            call(*arguments)
+        except Exception as error:  # whatever an artifact store's driver raises
+            self._refuse(error)
+
+    def _refuse(self, error: BaseException) -> None:
+        self._first_refusal = self._first_refusal if self._refused else str(error)
+        self._refused += 1
 
 
 def metric_name(name: str, stage: str) -> str:
@@ -145,18 +160,18 @@ def metric_name(name: str, stage: str) -> str:
 
     A name that says no stage goes to the ``stage`` in which it was logged.
     """
-    head, slash, rest = name.partition("/")
-    if slash and head in _SECTIONS:
-        return f"{_SECTIONS[head]}/{rest}"
-    head, underscore, rest = name.partition("_")
-    if underscore and head in _SECTIONS:
-        return f"{_SECTIONS[head]}/{rest}"
+    for separator in ("/", "_"):
+        head, _, rest = name.partition(separator)
+        if rest and head in _SECTIONS:
+            return f"{_SECTIONS[head]}/{rest}"
     return f"{stage}/{name}"
 
 
 def clean_key(name: str) -> str:
-    """The name with what MLflow refuses in a key replaced by ``_``."""
-    return re.sub(r"[^\w\-. :/]", "_", name)[:250].strip("/ ") or "_"
+    """The name without what MLflow refuses in a key: odd characters, odd paths."""
+    allowed = re.sub(r"[^\w\-. :/]", "_", name)[:250]
+    parts = [part.lstrip(".") for part in allowed.split("/")]
+    return "/".join(part for part in parts if part) or "_"
 
 
 def param_values(
@@ -174,11 +189,13 @@ def param_values(
     values = dict(params)
     if recipe is None:
         return values
+    published = recipe.published
     for name, value in params.items():
-        hp = recipe.hyperparameters.get((names or {}).get(name, name))
+        canonical = (names or {}).get(name, name)
+        hp = recipe.hyperparameters.get(canonical)
         if hp is None:
             continue
-        values[f"published/{name}"] = recipe.published[(names or {}).get(name, name)]
+        values[f"published/{name}"] = published[canonical]
         factor = ratio(value, hp.value, hp.scale)
         if factor is not None:
             values[f"ratio/{name}"] = f"{factor:.4g}"

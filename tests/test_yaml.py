@@ -198,7 +198,7 @@ class TestNotYaml:
 
     def test_a_long_value_is_cut(self) -> None:
         """A message repeats a whole file."""
-        assert len(refusal(f"a: {'1' * 5000}e5\n".replace("1e5", "1_1"))) < 300
+        assert len(refusal(f"a: 1{'_1' * 5000}\n")) < 300
 
     @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
     def test_as_many_levels_as_a_recipe_needs(self, opening: str) -> None:

@@ -1,0 +1,42 @@
+"""What every test shares: quiet libraries, one thread, and stores of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("optuna.testing.pytest_samplers")
+
+# Before MLflow and torch are imported, here and in every process that a test starts.
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test writes into the checkout, or into the user's MLflow."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with MLflow's schema; making it takes seconds, a copy does not."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "fresh.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def store(fresh_store: Path, tmp_path: Path) -> str:
+    """The tracking URI of an empty MLflow store of the test's own."""
+    path = tmp_path / "mlflow.db"
+    shutil.copy(fresh_store, path)
+    return f"sqlite:///{path}"

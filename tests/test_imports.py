@@ -1,0 +1,193 @@
+"""Imports point down, none comes back up, and the light doors stay light."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import paperstart
+
+PACKAGE = Path(paperstart.__file__).parent
+FILES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+HEAVY = {"torch", "optuna", "mlflow", "lightning", "pytorch_lightning", "numpy"}
+HEAVY |= {"sklearn", "pandas", "matplotlib", "plotly", "ray", "psutil"}
+
+# From the ground floor up; a file may import those before it. A file that is not here
+# still must not close a circle.
+FLOORS = (
+    *(
+        "errors",
+        "_fields",
+        "_scales",
+        "_axis",
+        "_refine",
+        "_yaml",
+        "_sense",
+        "_explain",
+    ),
+    *("batchnorm", "_bn_record", "space", "recipe", "catalog", "_show"),
+    *("_history", "_published", "sampler", "tracking", "callback", "search", "demo"),
+    *("cli", "__init__", "__main__"),
+)
+LIGHT = ("errors", "_fields", "_scales", "_yaml", "_sense", "_explain", "recipe")
+LIGHT += ("catalog", "_show", "cli", "__init__", "__main__")
+SEARCH_WING = (*LIGHT[:-3], "_axis", "_refine", "space", "_history", "_published")
+SEARCH_WING += ("sampler",)
+TRAINING_WING = ("batchnorm", "_bn_record", "callback", "tracking")
+
+
+def imports(tree: ast.AST, *, only_when_loaded: bool = False) -> Iterator[str]:
+    """The modules that a file imports: all, or only what loading the file loads."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif only_when_loaded and (
+            isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+        ):
+            continue
+        else:
+            yield from imports(node, only_when_loaded=only_when_loaded)
+
+
+def tree_of(stem: str) -> ast.AST:
+    """The syntax tree of one file of the package."""
+    return ast.parse((PACKAGE / f"{stem}.py").read_text(encoding="utf-8"))
+
+
+def own_imports(stem: str) -> set[str]:
+    """The files of the package that a file imports, also late or for types only."""
+    names = {n for n in imports(tree_of(stem)) if n.split(".")[0] == "paperstart"}
+    return {name.partition(".")[2] or "__init__" for name in names}
+
+
+def roots(stem: str, *, only_when_loaded: bool = False) -> set[str]:
+    """The packages that a file imports."""
+    found = imports(tree_of(stem), only_when_loaded=only_when_loaded)
+    return {name.partition(".")[0] for name in found}
+
+
+def loaded(*arguments: str) -> set[str]:
+    """The packages that a fresh Python has loaded when it ends."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(PACKAGE.parent)},
+        check=True,
+    )
+    lines = [
+        line for line in done.stderr.splitlines() if line.startswith("import time:")
+    ]
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+
+
+class TestDirection:
+    """Which file may import which."""
+
+    def test_there_is_no_circle(self) -> None:
+        """Two files import each other, be it late or by way of others."""
+        try:
+            TopologicalSorter({stem: own_imports(stem) for stem in FILES}).prepare()
+        except CycleError as error:
+            pytest.fail(" -> ".join(error.args[1]))
+
+    @pytest.mark.parametrize("stem", FILES)
+    def test_imports_point_down(self, stem: str) -> None:
+        """A file imports one that stands above it, or itself."""
+        below = FLOORS[: FLOORS.index(stem)] if stem in FLOORS else FLOORS
+        above = set(FLOORS) - set(below)
+
+        assert own_imports(stem) & above == set()
+
+    @pytest.mark.parametrize("stem", FILES)
+    def test_inside_nobody_comes_through_the_door(self, stem: str) -> None:
+        """A file imports from ``paperstart`` or the command line, which import it."""
+        doors = {"__init__"} if stem == "__main__" else {"__init__", "cli"}
+
+        assert own_imports(stem) & doors == set()
+
+    def test_the_floors_exist(self) -> None:
+        """A file has gone, and the rules above speak of nothing."""
+        assert set(FLOORS) <= set(FILES)
+
+
+class TestWings:
+    """The wings meet in the recipe, and nowhere else."""
+
+    @pytest.mark.parametrize("stem", SEARCH_WING)
+    def test_the_search_knows_no_training(self, stem: str) -> None:
+        """A sampler needs torch, Lightning or MLflow."""
+        training = {"torch", "lightning", "pytorch_lightning", "mlflow"}
+
+        assert roots(stem) & training == set()
+        assert own_imports(stem) & set(TRAINING_WING) == set()
+
+    @pytest.mark.parametrize("stem", TRAINING_WING)
+    def test_the_training_knows_no_catalog(self, stem: str) -> None:
+        """A callback reads recipe files, or knows how trials are drawn."""
+        assert own_imports(stem) & {"catalog", "_yaml", "sampler", "space"} == set()
+
+    @pytest.mark.parametrize("stem", ["_axis", "_refine", "_scales"])
+    def test_arithmetic_knows_no_framework(self, stem: str) -> None:
+        """Plain arithmetic needs a framework."""
+        assert roots(stem) & (HEAVY - {"numpy"}) == set()
+        assert own_imports(stem) <= {"errors"}
+
+    @pytest.mark.parametrize("stem", LIGHT)
+    def test_the_catalog_is_light(self, stem: str) -> None:
+        """A file on the way to a recipe loads what costs time."""
+        assert roots(stem, only_when_loaded=True) & HEAVY == set()
+
+
+class TestDoors:
+    """What a fresh Python loads."""
+
+    def test_the_package_alone_loads_nothing(self) -> None:
+        """``import paperstart`` costs more than a moment."""
+        found = loaded("-c", "import paperstart")
+
+        assert "paperstart" in found
+        assert found & (HEAVY | {"pydantic", "yaml", "typer", "rich"}) == set()
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("-m", "paperstart", "recipe", "resnet50"),
+            ("-m", "paperstart", "recipe", "resnet-50", "--json"),
+            ("-m", "paperstart", "recipes"),
+            ("-m", "paperstart", "--help"),
+            ("-c", "import paperstart as p; p.load_recipe('resnet50'), p.Recipe"),
+        ],
+    )
+    def test_the_catalog_loads_no_framework(self, arguments: tuple[str, ...]) -> None:
+        """Whoever asks for a recipe waits for torch, Optuna, MLflow or NumPy."""
+        found = loaded(*arguments)
+
+        assert "paperstart" in found
+        assert found & HEAVY == set()
+
+    def test_the_promise_is_a_sorted_list(self) -> None:
+        """A public name is missing in ``dir``, or stands out of order."""
+        assert sorted(paperstart.__all__) == paperstart.__all__
+        assert set(paperstart.__all__) <= set(dir(paperstart))
+        assert set(paperstart.__all__).isdisjoint(FILES)
+
+    @pytest.mark.parametrize("name", paperstart.__all__)
+    def test_every_public_name_is_there(self, name: str) -> None:
+        """A public name cannot be imported."""
+        assert getattr(paperstart, name).__name__ == name
+
+    def test_another_name_is_an_attribute_error(self) -> None:
+        """A misspelled name ends in another error than Python's own."""
+        with pytest.raises(AttributeError, match="has no attribute 'Recipes'"):
+            _ = paperstart.Recipes  # type: ignore[attr-defined]
