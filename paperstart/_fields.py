@@ -1,42 +1,39 @@
 """What may a single value of a recipe file be?
 
-The types of the recipe model's fields, each with its check. What is found wrong is
-said in two parts, for people: what was found, and what to write instead.
+The checks of the recipe's fields. What is found wrong is said in two parts, for people:
+what was found, and what to write instead.
 """
 
 from __future__ import annotations
 
 import datetime
+import re
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any, TypeGuard
+from collections.abc import Callable, Sequence
+from typing import Any, TypeGuard
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_core import PydanticCustomError
-
-ID_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
-ALIAS_PATTERN = r"^[a-z0-9]+([._-][a-z0-9]+)*$"
-NAME_PATTERN = r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$"
-ARXIV_PATTERN = r"^(\d{4}\.\d{4,5}|[a-z-]+/\d{7})$"
-URL_PATTERN = r"^https?://\S+$"
-
-Problem = tuple[tuple[str | int, ...], str, str]
+Path = tuple[str | int, ...]
+Problem = tuple[Path, str, str]
 """Where (a path of keys), what was found, what to write."""
+Check = Callable[[Any], Any]
+"""Gives the value back as the recipe keeps it, or raises `FieldError`."""
+
+_ID = r"[a-z0-9]+(-[a-z0-9]+)*"
+_ALIAS = r"[a-z0-9]+([._-][a-z0-9]+)*"
+_NAME = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
 
 
-def wrong(found: str, todo: str) -> PydanticCustomError:
+class FieldError(Exception):
+    """What is wrong with a value: each problem with its path from that value."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(f"{found}; {todo}" for _, found, todo in problems))
+        self.problems = list(problems)
+
+
+def wrong(found: str, todo: str) -> FieldError:
     """One thing that is wrong with the value under check."""
-    return all_wrong([((), found, todo)])
-
-
-def all_wrong(problems: Sequence[Problem]) -> PydanticCustomError:
-    """Several such things, each with the path to it from the value under check."""
-    text = "\n".join(
-        f"{'.'.join(map(str, path))}: {found}; {todo}" if path else f"{found}; {todo}"
-        for path, found, todo in problems
-    )
-    # The text goes in as a value: a brace in it is not a placeholder.
-    return PydanticCustomError("recipe", "{text}", {"text": text, "all": problems})
+    return FieldError([((), found, todo)])
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -47,74 +44,126 @@ def is_number(value: object) -> TypeGuard[int | float]:
 
 
 def is_list(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
-    """Whether ``value`` is a list, as YAML or as pydantic makes it."""
+    """Whether ``value`` is a list, or a tuple that was one."""
     return isinstance(value, (list, tuple))
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """``value`` as a message quotes it, cut where it gets long."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _line(text: str) -> str:
-    if not text.strip() or not text.isprintable():
-        raise wrong(f"found {shown(text)}", "write one line of visible text")
-    return text
-
-
-def _number(value: object) -> object:
-    if not is_number(value):
-        raise wrong(f"found {shown(value)}", "write a finite number such as 1.0e-4")
+def text(value: object) -> str:
+    """Any text."""
+    if not isinstance(value, str):
+        todo = "write text, in quotes if YAML takes it for something else"
+        raise wrong(f"found {quoted(value)}", todo)
     return value
 
 
-def _plain_value(value: object) -> object:
+def line(value: object) -> str:
+    """One line of visible text."""
+    found = text(value)
+    if not found.strip() or not found.isprintable():
+        raise wrong(f"found {quoted(found)}", "write one line of visible text")
+    return found
+
+
+def number(value: object) -> float | int:
+    """A finite number."""
+    if not is_number(value):
+        raise wrong(f"found {quoted(value)}", "write a finite number such as 1.0e-4")
+    return value
+
+
+def plain_value(value: object) -> Any:
+    """A number, a text, a truth value, or a list of numbers; never an infinity."""
     if is_list(value):
         if not value or not all(map(is_number, value)):
-            raise wrong(
-                f"found {shown(value)}", "write a list of finite numbers: [30, 60]"
-            )
+            todo = "write a list of finite numbers: [30, 60]"
+            raise wrong(f"found {quoted(value)}", todo)
         return tuple(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _number(value)
+        return number(value)
     if not isinstance(value, (bool, str)):
-        raise wrong(
-            f"found {shown(value)}",
-            "write a number, a text, true or false, or a list of numbers",
-        )
-    return _line(value) if isinstance(value, str) else value
+        todo = "write a number, a text, true or false, or a list of numbers"
+        raise wrong(f"found {quoted(value)}", todo)
+    return line(value) if isinstance(value, str) else value
 
 
-def _plain_choices(value: object) -> object:
-    if value is None:
-        return None
+def choices(value: object) -> tuple[Any, ...]:
+    """Two choices or more, each a plain value."""
     if not is_list(value) or len(value) < 2:
-        raise wrong(f"found {shown(value)}", "write a list of two choices or more")
-    choices = tuple(map(_plain_value, value))
-    if any(choice in choices[:i] for i, choice in enumerate(choices)):
-        raise wrong(f"found {shown(value)}", "write each choice once")
-    return choices
+        raise wrong(f"found {quoted(value)}", "write a list of two choices or more")
+    found = tuple(map(plain_value, value))
+    if any(choice in found[:i] for i, choice in enumerate(found)):
+        raise wrong(f"found {quoted(value)}", "write each choice once")
+    return found
 
 
-def _day(value: object) -> object:
-    if not isinstance(value, str):
+def day(value: object) -> datetime.date:
+    """A date, as YAML reads it; or its text, as JSON has it."""
+    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
         return value
     try:
-        return datetime.datetime.strptime(value, "%Y-%m-%d").date()
+        return datetime.datetime.strptime(str(value), "%Y-%m-%d").date()
     except ValueError:
-        raise wrong(f"found {shown(value)}", "write a day: 2026-01-31") from None
+        raise wrong(f"found {quoted(value)}", "write a day: 2026-01-31") from None
 
 
-Line = Annotated[str, AfterValidator(_line)]
-Url = Annotated[Line, Field(pattern=URL_PATTERN)]
-Arxiv = Annotated[str, Field(pattern=ARXIV_PATTERN)]
-Identifier = Annotated[str, Field(pattern=ID_PATTERN, max_length=80)]
-Alias = Annotated[str, Field(pattern=ALIAS_PATTERN, max_length=80)]
-Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=60)]
-Number = Annotated[float | int, BeforeValidator(_number)]
-PlainValue = Annotated[Any, BeforeValidator(_plain_value)]
-"""A number, text, a truth value, or a list of numbers; never an infinity."""
-Day = Annotated[datetime.date, BeforeValidator(_day)]
-"""A date, as YAML reads it; or its text, as JSON has it."""
-Choices = Annotated[tuple[Any, ...] | None, BeforeValidator(_plain_choices)]
+def whole(least: int, most: int) -> Check:
+    """A whole number from ``least`` to ``most``."""
+
+    def check(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise wrong(f"found {quoted(value)}", "write a whole number")
+        if value < least:
+            todo = f"write a number of at least {least}"
+            raise wrong(f"found {value}", todo)
+        if value > most:
+            raise wrong(f"found {value}", f"write a number of at most {most}")
+        return value
+
+    return check
+
+
+def one_of(*words: str) -> Check:
+    """One of a few words."""
+    known = ", ".join(map(repr, words[:-1])) + f" or {words[-1]!r}"
+
+    def check(value: object) -> object:
+        if not isinstance(value, str) or value not in words:
+            raise wrong(f"found {quoted(value)}", f"write {known}")
+        return value
+
+    return check
+
+
+def matching(pattern: str, todo: str, most: int = 1000) -> Check:
+    """A line of a form, of at most so many characters."""
+    form = re.compile(pattern)
+
+    def check(value: object) -> str:
+        found = line(value)
+        if not form.fullmatch(found):
+            raise wrong(f"found {quoted(found)}", f"write {todo}")
+        if len(found) > most:
+            raise wrong(f"found {quoted(found)}", f"write at most {most} characters")
+        return found
+
+    return check
+
+
+url = matching(r"https?://\S+", "a web address: https://arxiv.org/abs/1512.03385v1")
+arxiv = matching(
+    r"\d{4}\.\d{4,5}|[a-z-]+/\d{7}",
+    'an arXiv id without its version: "1512.03385"',
+)
+identifier = matching(
+    _ID, "lower-case letters and digits, joined by hyphens: resnet20-cifar10", 80
+)
+alias = matching(
+    _ALIAS, "lower-case letters and digits, joined by - _ or .: resnet-50", 80
+)
+name = matching(_NAME, "lower-case words, joined by underscores: learning_rate", 60)

@@ -18,18 +18,31 @@ _PORT = 5000
 
 
 def result_page(result: SearchResult) -> RenderableType:
-    """The paper's point beside the best trial, what it cost, and where to look."""
+    """The paper's point beside the best trial, and what it cost."""
     found = outcome(result.study, result.recipe)
     if found is None:
-        return Group(Text("No trial is complete yet."), *_where(result))
+        return Text("No trial is complete yet.")
     return Group(
         Text(),
         _table(found, result.study.direction.name.lower()),
         Text(),
         Text(_verdict(found, result)),
         Text(f"Spent: {found.trials} trials, {found.rounds} rounds."),
-        *_where(result),
     )
+
+
+def where_to_look(result: SearchResult) -> str:
+    """The exact command that shows the runs, and the page; never folded, to copy."""
+    uri = result.tracking_uri
+    lines = ["", "To see the runs:"]
+    if uri.startswith(("http://", "https://")):
+        address = uri.rstrip("/")
+    else:
+        address = f"http://127.0.0.1:{_PORT}"
+        lines.append(f"  mlflow ui --backend-store-uri {_quoted(uri)} --port {_PORT}")
+    page = f"#/experiments/{result.experiment_id}/runs"
+    lines.append(f"  {address}/{page}?workflowType=machine_learning")
+    return "\n".join(lines)
 
 
 def _table(found: Outcome, direction: str) -> Table:
@@ -58,23 +71,6 @@ def _verdict(found: Outcome, result: SearchResult) -> str:
         f"Trial {found.best.number} is better than the paper's own point: "
         f"{found.best_value:.6g} against {found.published_value:.6g}."
     )
-
-
-def _where(result: SearchResult) -> list[RenderableType]:
-    """The exact command that shows the runs; a long line stays one line to copy."""
-    lines = ["", "To see the runs:"]
-    uri = result.tracking_uri
-    if uri.startswith(("http://", "https://")):
-        address = uri.rstrip("/")
-    else:
-        address = f"http://127.0.0.1:{_PORT}"
-        command = f"mlflow ui --backend-store-uri {_quoted(uri)} --port {_PORT}"
-        lines.append(f"  {command}")
-    lines.append(
-        f"  {address}/#/experiments/{result.experiment_id}/runs"
-        f"?workflowType=machine_learning"
-    )
-    return [Text(line, no_wrap=True, overflow="ignore") for line in lines]
 
 
 def _quoted(uri: str) -> str:

@@ -19,6 +19,7 @@ Scale = Literal["log", "log1m", "linear", "categorical", "fixed"]
 """``log1m`` is the log of 1 - x; ``fixed`` is published but never searched."""
 
 NUMERIC_SCALES = ("log", "log1m", "linear")
+SCALES = (*NUMERIC_SCALES, "categorical", "fixed")
 _LARGEST = sys.float_info.max
 
 

@@ -7,17 +7,15 @@ import warnings
 from pathlib import Path
 from typing import NoReturn
 
+import click
 import optuna
-import typer
 
 from paperstart._objective import load_objective
 from paperstart._progress import SearchProgress
-from paperstart._report import result_page
+from paperstart._report import result_page, where_to_look
 from paperstart.catalog import load_recipe
 from paperstart.errors import SearchSpaceError
-from paperstart.search import PRUNERS, Direction, Search
-
-DIRECTIONS: dict[str, Direction] = {"minimize": "minimize", "maximize": "maximize"}
+from paperstart.search import Direction, Search
 
 
 def run_demo(trials: int, seed: int, folder: Path) -> None:
@@ -49,27 +47,25 @@ def run_search(
     objective: str,
     recipe: str,
     trials: int,
+    *,
     study: str | None,
     storage: str,
     tracking_uri: str | None,
     seed: int | None,
     pruner: str,
-    direction: str,
+    direction: Direction,
 ) -> None:
     """A search for the objective that the user names."""
-    _refuse_unknown("--pruner", pruner, tuple(PRUNERS))
-    _refuse_unknown("--direction", direction, tuple(DIRECTIONS))
     found = load_recipe(recipe)
-    function = load_objective(objective)
     search = Search(
-        objective=function,
+        objective=load_objective(objective),
         recipe=found,
         study_name=study or f"{found.id}-{objective.partition(':')[2]}",
         storage=storage,
         tracking_uri=tracking_uri,
         seed=seed,
         pruner=pruner,
-        direction=DIRECTIONS[direction],
+        direction=direction,
         progress=SearchProgress(),
     )
     _run(search, trials)
@@ -79,26 +75,20 @@ def _run(search: Search, trials: int, *, in_all: bool = False) -> None:
     from rich.console import Console
 
     _quiet()
-    typer.echo(f"Opening the study {search.study_name} ...", err=True)
+    click.echo(f"Opening the study {search.study_name} ...", err=True)
     result = search.run(trials, in_all=in_all)
-    Console(highlight=False, width=None).print(result_page(result))
+    Console(highlight=False).print(result_page(result))
+    print(where_to_look(result))
     if result.interrupted:
         _say_stopped(result.spent, result.target)
 
 
 def _say_stopped(spent: int, target: int) -> NoReturn:
-    typer.echo(
+    click.echo(
         f"Stopped after {spent} of {target} trials; the same command carries on.",
         err=True,
     )
-    raise typer.Exit(1)
-
-
-def _refuse_unknown(option: str, found: str, known: tuple[str, ...]) -> None:
-    if found not in known:
-        raise SearchSpaceError(
-            f"{option} is {found!r}; give one of {', '.join(known)}."
-        )
+    raise click.exceptions.Exit(1)
 
 
 def _quiet() -> None:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from paperstart._fields import Problem, is_list, is_number, shown
+from paperstart._fields import Problem, is_list, is_number, quoted
 from paperstart._scales import (
     CANONICAL,
     NUMERIC_SCALES,
@@ -36,7 +36,7 @@ class Hyperparameter(Protocol):
     @property
     def value(self) -> Any: ...
     @property
-    def scale(self) -> Scale: ...
+    def scale(self) -> Scale | None: ...
     @property
     def low(self) -> float | None: ...
     @property
@@ -45,8 +45,6 @@ class Hyperparameter(Protocol):
     def choices(self) -> tuple[Any, ...] | None: ...
     @property
     def alternatives(self) -> Sequence[Alternative]: ...
-    @property
-    def model_fields_set(self) -> set[str]: ...
 
 
 def complete(name: str, data: Any) -> Any:
@@ -79,7 +77,7 @@ def _complete_number(name: str, data: dict[str, Any], others: list[Any]) -> None
     known = CANONICAL.get(name)
     if known is not None:
         data.setdefault("scale", known.scale)
-    scale = data.get("scale")
+    scale = data.setdefault("scale", None)
     if scale not in NUMERIC_SCALES:
         return
     is_rate = known is not None and not known.whole
@@ -105,25 +103,25 @@ def _odd_value(name: str, known: Canonical, value: Any) -> tuple[str, str] | Non
     if name in CANONICAL:
         is_word = not is_number(value) and not is_list(value)
         if CANONICAL[name].scale == "categorical" and not is_word:
-            return f"found {shown(value)}, which is not a word", "write a text"
+            return f"found {quoted(value)}, which is not a word", "write a text"
         if CANONICAL[name].scale != "categorical" and is_word:
-            return f"found {shown(value)}, which is not a number", "write 1.0e-4"
+            return f"found {quoted(value)}, which is not a number", "write 1.0e-4"
     for number in value if is_list(value) else (value,):
         if known.whole and not isinstance(number, int):
-            found = f"found {shown(number)}, which is not a whole number"
+            found = f"found {quoted(number)}, which is not a whole number"
             return found, "write it without a dot"
         if is_number(number) and not known.least <= number <= known.most:
-            return f"found {shown(number)}, which no {name} can be", _bounds(known)
+            return f"found {quoted(number)}, which no {name} can be", _bounds(known)
     return None
 
 
 def _odd_scale(name: str, hp: Hyperparameter) -> Iterator[Problem]:
     if is_number(hp.value):
-        if "scale" not in hp.model_fields_set:
+        if hp.scale is None:
             found = f"found nothing, and {name} is not a canonical name"
             yield ("scale",), found, "write scale: log, log1m or linear"
     elif hp.scale in NUMERIC_SCALES or (is_list(hp.value) and hp.scale != "fixed"):
-        found = f"found {hp.scale} for {shown(hp.value)}, which is not a number"
+        found = f"found {hp.scale} for {quoted(hp.value)}, which is not a number"
         yield ("scale",), found, "leave scale out"
 
 
@@ -131,7 +129,7 @@ def _odd_range(hp: Hyperparameter, known: Canonical) -> Iterator[Problem]:
     if hp.choices is not None and hp.scale != "categorical":
         yield ("choices",), f"found choices on the scale {hp.scale}", "leave them out"
     if hp.choices is not None and hp.value not in hp.choices:
-        found = f"found {shown(hp.value)} outside its own choices {shown(hp.choices)}"
+        found = f"found {quoted(hp.value)} outside its own choices {quoted(hp.choices)}"
         yield ("value",), found, "add it to the choices, or correct it"
     if hp.scale not in NUMERIC_SCALES:
         for key, end in (("low", hp.low), ("high", hp.high)):

@@ -21,7 +21,7 @@ _KIND = {"paper": "", "official-code": " (code)", "official-docs": " (docs)"}
 
 def recipe_data(recipe: Recipe) -> dict[str, Any]:
     """The recipe as JSON data: what ``paperstart recipe NAME --json`` prints."""
-    return recipe.model_dump(mode="json")
+    return recipe.as_data()
 
 
 def summary_data(recipe: Recipe) -> dict[str, Any]:

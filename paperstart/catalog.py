@@ -12,12 +12,10 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from paperstart._explain import explained
+from paperstart._fields import FieldError
 from paperstart._yaml import read_yaml, visible
 from paperstart.errors import RecipeFormatError, RecipeNotFoundError
-from paperstart.recipe import Recipe
+from paperstart.recipe import Recipe, checked_recipe
 
 MAX_BYTES = 256 * 1024
 _SUFFIX = ".yaml"
@@ -69,9 +67,10 @@ def read_recipe(path: Path) -> Recipe:
     if not isinstance(document.data, dict):
         raise document.error((), "found no keys", "write id:, title:, and so on")
     try:
-        recipe = Recipe.model_validate(document.data)
-    except ValidationError as error:
-        raise RecipeFormatError(explained(error, document)) from None
+        recipe = checked_recipe(document.data)
+    except FieldError as error:
+        lines = [str(document.error(*problem)) for problem in error.problems]
+        raise RecipeFormatError("\n".join(lines)) from None
     if recipe.id != path.stem:
         raise document.error(
             ("id",),

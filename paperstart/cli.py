@@ -10,9 +10,9 @@ import io
 import json as json_module
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
 from paperstart.errors import (
     ObjectiveError,
@@ -22,45 +22,43 @@ from paperstart.errors import (
     SearchSpaceError,
 )
 
-app = typer.Typer(
-    name="paperstart",
-    help="Start a hyperparameter search from what the paper published.",
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-)
-
 _USAGE_ERRORS = (
     RecipeNotFoundError,
     RecipeFormatError,
     SearchSpaceError,
     ObjectiveError,
 )
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print plain JSON.")]
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="paperstart")
+def app() -> None:
+    """Start a hyperparameter search from what the paper published."""
 
 
 @app.command()
-def recipe(
-    name: Annotated[str, typer.Argument(help="An id, an alias, or a recipe file.")],
-    json: Json = False,
-) -> None:
-    """Print one recipe: every value, its unit, and where it was published."""
+@click.argument("name")
+@_JSON
+def recipe(name: str, as_json: bool) -> None:
+    """Print one recipe: every value, its unit, and where it was published.
+
+    NAME is an id, an alias, or a recipe file.
+    """
     from paperstart._show import recipe_data, recipe_page
     from paperstart.catalog import load_recipe
 
     found = load_recipe(name)
-    if json:
+    if as_json:
         _print_json(recipe_data(found))
     else:
         _print(recipe_page(found))
 
 
 @app.command()
-def recipes(
-    task: Annotated[str | None, typer.Option(help="Only recipes of this task.")] = None,
-    json: Json = False,
-) -> None:
+@click.option("--task", help="Only recipes of this task.")
+@_JSON
+def recipes(task: str | None, as_json: bool) -> None:
     """Print the catalog."""
     from paperstart._show import recipes_table, summary_data
     from paperstart.catalog import all_recipes
@@ -72,93 +70,87 @@ def recipes(
             f"No recipe has the task {task!r}. There are: {', '.join(tasks)}."
         )
     chosen = [recipe for recipe in every if task in (None, recipe.task)]
-    if json:
+    if as_json:
         _print_json([summary_data(recipe) for recipe in chosen])
     else:
         _print(recipes_table(chosen))
 
 
 @app.command()
-def check(
-    files: Annotated[
-        list[Path], typer.Argument(help="Recipe files, or folders of them.")
-    ],
-) -> None:
-    """Check recipe files; say nothing if all is well."""
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+def check(files: tuple[Path, ...]) -> None:
+    """Check recipe files, or folders of them; say nothing if all is well."""
     from paperstart.catalog import check_recipes
 
     problems = check_recipes(files)
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:
-        raise typer.Exit(2)
+        raise click.exceptions.Exit(2)
 
 
 @app.command()
-def demo(
-    trials: Annotated[int, typer.Option(min=1, help="Trials in all.")] = 12,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler.")] = 0,
-    folder: Annotated[Path, typer.Option("--dir", help="Folder of the stores.")] = Path(
-        "paperstart-demo"
-    ),
-) -> None:
-    """Run a search on real data that is already installed; no server, no download.
+@click.option("--trials", default=12, type=click.IntRange(min=1), show_default=True)
+@click.option("--seed", default=0, type=click.IntRange(min=0), show_default=True)
+@click.option(
+    "--dir",
+    "folder",
+    default=Path("paperstart-demo"),
+    type=click.Path(path_type=Path),
+    show_default=True,
+    help="Folder of the stores.",
+)
+def demo(trials: int, seed: int, folder: Path) -> None:
+    """Run a search on real data that is already installed.
 
-    Trains a small residual network on scikit-learn's digits, from the published CIFAR
-    recipe of that architecture. Repeated after Ctrl-C, it carries on.
+    No server, no download: trains a small residual network on scikit-learn's digits,
+    from the published CIFAR recipe of that architecture. Repeated after Ctrl-C, it
+    carries on.
     """
-    print("Loading torch, Lightning and MLflow ...", file=sys.stderr, flush=True)
+    click.echo("Loading torch, Lightning and MLflow ...", err=True)
     from paperstart._search_cli import run_demo
 
     run_demo(trials, seed, folder)
 
 
 @app.command()
-def search(
-    objective: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODULE:OBJECTIVE",
-            help="A function of a trial, or of a trial and `recipe`.",
-        ),
-    ],
-    recipe: Annotated[str, typer.Option(help="An id, an alias, or a recipe file.")],
-    trials: Annotated[int, typer.Option(min=1, help="How many more trials.")],
-    study: Annotated[
-        str | None, typer.Option(help="Name of the study; of recipe and objective.")
-    ] = None,
-    storage: Annotated[
-        str, typer.Option(help="Optuna's storage.")
-    ] = "sqlite:///study.db",
-    tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow's store; the one in use if not given.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of the sampler.")
-    ] = None,
-    pruner: Annotated[
-        str, typer.Option(help="median, hyperband, sha or none.")
-    ] = "median",
-    direction: Annotated[str, typer.Option(help="minimize or maximize.")] = "minimize",
-) -> None:
+@click.argument("objective", metavar="MODULE:OBJECTIVE")
+@click.option("--recipe", required=True, help="An id, an alias, or a recipe file.")
+@click.option(
+    "--trials", required=True, type=click.IntRange(min=1), help="How many more trials."
+)
+@click.option("--study", help="Name of the study; made of recipe and objective if not.")
+@click.option(
+    "--storage",
+    default="sqlite:///study.db",
+    show_default=True,
+    help="Optuna's storage.",
+)
+@click.option("--tracking-uri", help="MLflow's store; the one in use if not given.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of the sampler.")
+@click.option(
+    "--pruner",
+    default="median",
+    show_default=True,
+    type=click.Choice(["median", "hyperband", "sha", "none"]),
+)
+@click.option(
+    "--direction",
+    default="minimize",
+    show_default=True,
+    type=click.Choice(["minimize", "maximize"]),
+)
+def search(objective: str, recipe: str, trials: int, **options: Any) -> None:
     """Search from a recipe, one trial after the other.
 
-    Repeated, it goes on with the study; after Ctrl-C, with what was left to do.
+    OBJECTIVE is a function of a trial, or of a trial and `recipe`, in a module that can
+    be imported from here. Repeated, the command goes on with the study; after Ctrl-C,
+    with what was left to do.
     """
-    print("Loading torch, Lightning and MLflow ...", file=sys.stderr, flush=True)
+    click.echo("Loading torch, Lightning and MLflow ...", err=True)
     from paperstart._search_cli import run_search
 
-    run_search(
-        objective,
-        recipe,
-        trials,
-        study,
-        storage,
-        tracking_uri,
-        seed,
-        pruner,
-        direction,
-    )
+    run_search(objective, recipe, trials, **options)
 
 
 def main() -> None:
@@ -205,4 +197,4 @@ def _write(text: str) -> None:
     except OSError as error:
         print(f"Error: cannot write to stdout ({error.strerror}).", file=sys.stderr)
         sys.stdout = None  # Python would try once more at its end, and complain
-        raise typer.Exit(1) from None
+        raise click.exceptions.Exit(1) from None

@@ -8,27 +8,18 @@ frozen: behind that line nobody asks whether a key is there.
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from paperstart._fields import (
-    Alias,
-    Arxiv,
-    Choices,
-    Day,
-    Identifier,
-    Line,
-    Name,
-    Number,
-    PlainValue,
-    Problem,
-    Url,
-    all_wrong,
-)
-from paperstart._scales import Scale
+from paperstart import _fields as fields
+from paperstart._fields import FieldError, Problem
+from paperstart._scales import SCALES, Scale
 from paperstart._sense import complete, contradictions
+from paperstart._shape import SOURCE_HINT, list_of, mapping_of, maybe, shape
+from paperstart.errors import RecipeFormatError
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -37,34 +28,32 @@ if TYPE_CHECKING:
     from paperstart.space import Ranges
 
 
-class _Frozen(BaseModel):
-    # Strict: a text "0.1" is not a number and 1 is not a text; extra keys are typos.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Source(_Frozen):
+@dataclass(frozen=True)
+class Source:
     """Where one value was published.
 
     Attributes:
-        kind: the paper, its authors' code, or its authors' documentation.
+        kind: ``paper``, ``official-code`` (its authors' code), or ``official-docs``.
         where: section, table or appendix; or the file's path and line.
         url: the arXiv id with its version, or the file at a commit.
     """
 
-    kind: Literal["paper", "official-code", "official-docs"]
-    where: Line
-    url: Url
+    kind: str
+    where: str
+    url: str
 
 
-class Alternative(_Frozen):
+@dataclass(frozen=True)
+class Alternative:
     """Another published value of the same hyperparameter, with its own source."""
 
-    value: PlainValue
+    value: Any
     source: Source
-    note: Line | None = None
+    note: str | None = None
 
 
-class Hyperparameter(_Frozen):
+@dataclass(frozen=True)
+class Hyperparameter:
     """One published hyperparameter.
 
     Attributes:
@@ -80,100 +69,89 @@ class Hyperparameter(_Frozen):
         note: one line of ours, where a reader would stumble.
     """
 
-    value: PlainValue
+    value: Any
     source: Source
-    unit: Line | None = None
+    unit: str | None = None
     scale: Scale = "fixed"
-    low: Number | None = None
-    high: Number | None = None
-    choices: Choices = None
-    alternatives: tuple[Alternative, ...] = Field(default=(), strict=False)
-    note: Line | None = None
+    low: float | int | None = None
+    high: float | int | None = None
+    choices: tuple[Any, ...] | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    note: str | None = None
 
 
-class Weights(_Frozen):
+@dataclass(frozen=True)
+class Weights:
     """Published weights of the architecture, by name."""
 
-    library: Line
-    name: Line
-    license: Line | None = None
+    library: str
+    name: str
+    license: str | None = None
 
 
-class Reported(_Frozen):
+@dataclass(frozen=True)
+class Reported:
     """A published result of this set-up."""
 
-    metric: Name
-    value: Number
-    split: Line
+    metric: str
+    value: float | int
+    split: str
     source: Source
-    unit: Line | None = None
+    unit: str | None = None
 
 
-class Compute(_Frozen):
+@dataclass(frozen=True)
+class Compute:
     """What the published training ran on."""
 
-    devices: Line
+    devices: str
     source: Source
-    hours: Number | None = None
+    hours: float | int | None = None
 
 
-class Recipe(_Frozen):
+@dataclass(frozen=True)
+class Recipe:
     """One published training set-up, each value with the place of its publication."""
 
-    id: Identifier
-    title: Line
-    model: Line
-    arxiv: Arxiv | None = None
-    url: Url | None = None
-    year: Annotated[int, Field(ge=1950, le=2100)]
-    task: Identifier
-    dataset: Line
-    aliases: tuple[Alias, ...] = Field(default=(), strict=False)
-    hyperparameters: dict[Name, Hyperparameter]
-    undisclosed: tuple[Name, ...] = Field(default=(), strict=False)
-    weights: tuple[Weights, ...] = Field(default=(), strict=False)
-    reported: tuple[Reported, ...] = Field(default=(), strict=False)
+    id: str
+    title: str
+    model: str
+    year: int
+    task: str
+    dataset: str
+    hyperparameters: dict[str, Hyperparameter]
+    checked: datetime.date
+    arxiv: str | None = None
+    url: str | None = None
+    aliases: tuple[str, ...] = ()
+    undisclosed: tuple[str, ...] = ()
+    weights: tuple[Weights, ...] = ()
+    reported: tuple[Reported, ...] = ()
     compute: Compute | None = None
-    checked: Day
-    note: Line | None = None
+    note: str | None = None
 
-    @model_validator(mode="before")
     @classmethod
-    def _complete(cls, data: Any) -> Any:
-        """Fill in what a hyperparameter's name says of its scale and range."""
-        if not isinstance(data, dict):
-            return data
-        values = data.get("hyperparameters")
-        if isinstance(values, dict):
-            completed = {name: complete(name, hp) for name, hp in values.items()}
-            data = {**data, "hyperparameters": completed}
-        return data
+    def from_data(cls, data: Any) -> Recipe:
+        """The recipe that plain data describes, as a YAML or JSON file has it.
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Recipe:
-        problems: list[Problem] = []
-        if not self.hyperparameters:
-            problems.append((("hyperparameters",), "found none", "write at least one"))
-        if self.arxiv is None and self.url is None:
-            problems.append(
-                (("arxiv",), "found nothing", "write the arXiv id, or a url")
-            )
-        for i, name in enumerate(self.undisclosed):
-            if name in self.hyperparameters or name in self.undisclosed[:i]:
-                named = "has a value" if name in self.hyperparameters else "is named"
-                problems.append(
-                    (
-                        ("undisclosed", i),
-                        f"found {name}, which {named} above",
-                        "leave it out of one of the two",
-                    )
+        Raises:
+            RecipeFormatError: the data is not a recipe; a line for each problem.
+        """
+        try:
+            return checked_recipe(data)
+        except FieldError as error:
+            raise RecipeFormatError(
+                "\n".join(
+                    f"{'.'.join(map(str, path)) or 'recipe'}: {found}; {todo}."
+                    for path, found, todo in error.problems
                 )
-        for name, hp in self.hyperparameters.items():
-            for path, found, todo in contradictions(name, hp):
-                problems.append((("hyperparameters", name, *path), found, todo))
-        if problems:
-            raise all_wrong(problems)
-        return self
+            ) from None
+
+    def as_data(self) -> dict[str, Any]:
+        """Plain data for JSON, from which `from_data` makes the same recipe."""
+        data = dataclasses.asdict(self)
+        data["checked"] = self.checked.isoformat()
+        return data
 
     @property
     def published(self) -> dict[str, Any]:
@@ -233,3 +211,110 @@ class Recipe(_Frozen):
             fixed=fixed,
             ranges=ranges,
         )
+
+
+_LINE = fields.line
+_SOURCE = shape(
+    Source,
+    {
+        "kind": fields.one_of("paper", "official-code", "official-docs"),
+        "where": _LINE,
+        "url": fields.url,
+    },
+    {},
+    hint=SOURCE_HINT,
+)
+_ALTERNATIVE = shape(
+    Alternative,
+    {"value": fields.plain_value, "source": _SOURCE},
+    {"note": maybe(_LINE)},
+)
+_HYPERPARAMETER = shape(
+    Hyperparameter,
+    {"value": fields.plain_value, "source": _SOURCE},
+    {
+        "unit": maybe(_LINE),
+        "scale": maybe(fields.one_of(*SCALES)),
+        "low": maybe(fields.number),
+        "high": maybe(fields.number),
+        "choices": maybe(fields.choices),
+        "alternatives": list_of(_ALTERNATIVE),
+        "note": maybe(_LINE),
+    },
+)
+_WEIGHTS = shape(Weights, {"library": _LINE, "name": _LINE}, {"license": maybe(_LINE)})
+_REPORTED = shape(
+    Reported,
+    {
+        "metric": fields.name,
+        "value": fields.number,
+        "split": _LINE,
+        "source": _SOURCE,
+    },
+    {"unit": maybe(_LINE)},
+)
+_COMPUTE = shape(
+    Compute,
+    {"devices": _LINE, "source": _SOURCE},
+    {"hours": maybe(fields.number)},
+)
+_RECIPE = shape(
+    Recipe,
+    {
+        "id": fields.identifier,
+        "title": _LINE,
+        "model": _LINE,
+        "year": fields.whole(1950, 2100),
+        "task": fields.identifier,
+        "dataset": _LINE,
+        "hyperparameters": mapping_of(fields.name, _HYPERPARAMETER),
+        "checked": fields.day,
+    },
+    {
+        "arxiv": maybe(fields.arxiv),
+        "url": maybe(fields.url),
+        "aliases": list_of(fields.alias),
+        "undisclosed": list_of(fields.name),
+        "weights": list_of(_WEIGHTS),
+        "reported": list_of(_REPORTED),
+        "compute": maybe(_COMPUTE),
+        "note": maybe(_LINE),
+    },
+)
+"""The schema of a recipe file: its keys, and what each may be."""
+
+
+def checked_recipe(data: Any) -> Recipe:
+    """The recipe that ``data`` describes.
+
+    Raises:
+        FieldError: the data is not a recipe; has every problem with its path.
+    """
+    if isinstance(data, dict) and isinstance(data.get("hyperparameters"), dict):
+        values = data["hyperparameters"]
+        completed = {name: complete(name, hp) for name, hp in values.items()}
+        data = {**data, "hyperparameters": completed}
+    recipe: Recipe = _RECIPE(data)
+    problems = _inconsistencies(recipe)
+    if problems:
+        raise FieldError(problems)
+    return recipe
+
+
+def _inconsistencies(recipe: Recipe) -> list[Problem]:
+    """What only shows when a recipe is seen as a whole."""
+    problems: list[Problem] = []
+    if not recipe.hyperparameters:
+        problems.append((("hyperparameters",), "found none", "write at least one"))
+    if recipe.arxiv is None and recipe.url is None:
+        problems.append((("arxiv",), "found nothing", "write the arXiv id, or a url"))
+    for i, name in enumerate(recipe.undisclosed):
+        if name in recipe.hyperparameters or name in recipe.undisclosed[:i]:
+            named = "has a value" if name in recipe.hyperparameters else "is named"
+            todo = "leave it out of one of the two"
+            found = f"found {name}, which {named} above"
+            problems.append((("undisclosed", i), found, todo))
+    for name, hp in recipe.hyperparameters.items():
+        for path, found, todo in contradictions(name, hp):
+            problems.append((("hyperparameters", name, *path), found, todo))
+    return problems

@@ -1,0 +1,99 @@
+"""Which keys does a part of a recipe file have?
+
+A shape reads plain data (as YAML or JSON gives it) into a frozen dataclass and finds
+everything that is wrong with it, not only the first thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from paperstart._fields import Check, FieldError, Problem, is_list, quoted, wrong
+
+SOURCE_HINT = 'source: {kind: paper, where: "section 3.4", url: "https://..."}'
+_KEYS_HINT = "keys with values below it"
+
+
+def shape(
+    make: Callable[..., Any],
+    required: Mapping[str, Check],
+    optional: Mapping[str, Check],
+    hint: str = _KEYS_HINT,
+) -> Check:
+    """Keys with values, each with its check; ``make`` gets them by name."""
+
+    def check(value: object) -> Any:
+        if not isinstance(value, dict):
+            raise wrong(f"found {quoted(value)}", f"write {hint}")
+        problems: list[Problem] = []
+        checked: dict[str, Any] = {}
+        for key, check_value in {**required, **optional}.items():
+            if key in value:
+                _add(checked, problems, key, check_value, value[key])
+            elif key in required:
+                todo = SOURCE_HINT if key == "source" else f"{key}:"
+                problems.append(((key,), "found nothing", f"write {todo}"))
+        for key in value:
+            if key not in required and key not in optional:
+                todo = "leave it out, or mend its spelling"
+                problems.append(((key,), "found an unknown key", todo))
+        if problems:
+            raise FieldError(problems)
+        return make(**checked)
+
+    return check
+
+
+def list_of(check_item: Check) -> Check:
+    """A list, as a tuple."""
+
+    def check(value: object) -> tuple[Any, ...]:
+        if not is_list(value):
+            raise wrong(f"found {quoted(value)}", "write a list: [one, two]")
+        problems: list[Problem] = []
+        checked: dict[int, Any] = {}
+        for i, item in enumerate(value):
+            _add(checked, problems, i, check_item, item)
+        if problems:
+            raise FieldError(problems)
+        return tuple(checked.values())
+
+    return check
+
+
+def mapping_of(check_key: Check, check_value: Check) -> Check:
+    """Keys of one kind with values of one kind."""
+
+    def check(value: object) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise wrong(f"found {quoted(value)}", f"write {_KEYS_HINT}")
+        problems: list[Problem] = []
+        checked: dict[str, Any] = {}
+        for key, item in value.items():
+            _add({}, problems, key, check_key, key)
+            _add(checked, problems, key, check_value, item)
+        if problems:
+            raise FieldError(problems)
+        return checked
+
+    return check
+
+
+def maybe(check_value: Check) -> Check:
+    """Something, or ``None``, which says nothing."""
+    return lambda value: None if value is None else check_value(value)
+
+
+def _add(
+    checked: dict[Any, Any],
+    problems: list[Problem],
+    key: str | int,
+    check: Check,
+    value: object,
+) -> None:
+    try:
+        checked[key] = check(value)
+    except FieldError as error:
+        for path, found, todo in error.problems:
+            problems.append(((key, *path), found, todo))
