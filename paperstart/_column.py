@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 from paperstart._axis import Axis
 from paperstart._draw import Cells
 from paperstart._history import Draw, History, index_of, loss_of, point_of
+from paperstart._natural import axis_of
 from paperstart._published import Start
 from paperstart._refine import (
     FULL,
@@ -26,7 +27,6 @@ from paperstart._refine import (
     RegionFold,
     WeightsFold,
 )
-from paperstart.space import axis_of
 
 # What is not published has no place of its own in a published trial: the middle half
 # of its range does the least harm to the published values.
@@ -47,7 +47,7 @@ class Column:
     @property
     def axis(self) -> Axis | None:
         """The natural axis, or ``None`` for choices without an order."""
-        return axis_of(self.start.canonical(self.name), self.distribution)
+        return axis_of(self.distribution, self.start.scale(self.name))
 
     def region(self, draw: Draw) -> Region:
         """Where the value of a draw comes from."""

@@ -15,7 +15,6 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from optuna.distributions import CategoricalDistribution
-from optuna.search_space import IntersectionSearchSpace
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -62,7 +61,6 @@ class History:
     """The trials of one study, each read once: a cache that the study can rebuild."""
 
     def __init__(self) -> None:
-        self.search_space = IntersectionSearchSpace()
         self._draws: dict[int, Draw] = {}
         self.running: list[FrozenTrial] = []  # by number, also those that wait
         self.tried: list[FrozenTrial] = []  # finished ones, of published points
@@ -121,11 +119,6 @@ class History:
                 self._draws[number] = decide()
                 _forget_oldest(self._draws)
             return self._draws[number]
-
-    def forget(self, number: int) -> None:
-        """Trial ``number`` draws no more."""
-        with self._lock:
-            self._draws.pop(number, None)
 
 
 class Histories:

@@ -7,6 +7,7 @@ Lightning hands it to its loggers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from paperstart.tracking import metric_name
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
+
+_STEP = re.compile(r"_step(?=$|/dataloader_idx_\d+$)")
 
 
 class LoggedMetrics:
@@ -57,8 +60,9 @@ class LoggedMetrics:
         """What was logged since `look` was called at the start of an evaluation."""
         new = self._unseen(trainer)
         # Of a value that is logged per batch and averaged, only the average counts.
-        last_batch = {n for n in new if f"{n.removesuffix('_step')}_epoch" in new}
-        return _numbers({n: new[n] for n in new if n not in last_batch}, stage)
+        twins = {name: _STEP.sub("_epoch", name) for name in new}
+        kept = {n: new[n] for n, twin in twins.items() if twin == n or twin not in new}
+        return _numbers(kept, stage)
 
     def _unseen(self, trainer: Trainer) -> dict[str, Any]:
         # Lightning puts a new tensor in place of the old one, also for an equal value.
@@ -85,5 +89,6 @@ def _numbers(values: Mapping[str, Any], stage: str) -> dict[str, float]:
         by_device.setdefault(tensor.device, {})[metric_name(name, stage)] = tensor
     numbers: dict[str, float] = {}
     for tensors in by_device.values():
-        numbers |= zip(tensors, torch.stack(list(tensors.values())).tolist())
+        stacked = torch.stack(list(tensors.values()))
+        numbers |= zip(tensors, stacked.tolist(), strict=True)
     return numbers

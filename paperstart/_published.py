@@ -20,10 +20,10 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial
 
 from paperstart._history import DRAW_ATTR, index_of, point_of
-from paperstart._scales import CANONICAL
+from paperstart._natural import axis_of, has_order
+from paperstart._scales import CANONICAL, NUMERIC_SCALES, Scale, canonical
 from paperstart.errors import SearchSpaceError
 from paperstart.recipe import Recipe
-from paperstart.space import axis_of, has_order
 
 Point = dict[str, Any]
 _FIXED = "fixed_params"
@@ -49,6 +49,12 @@ class Start:
         names: Mapping[str, str] | None,
     ) -> None:
         self.points = published_points(recipe, published)
+        hyperparameters = {} if recipe is None else recipe.hyperparameters
+        self._scales = {
+            name: hp.scale
+            for name, hp in hyperparameters.items()
+            if hp.scale in NUMERIC_SCALES
+        }
         self._names = dict(names or {})
         _refuse_unknown(self._names, {n for point in self.points for n in point})
         self._warned: set[tuple[str, int]] = set()
@@ -57,11 +63,16 @@ class Start:
         """The canonical name of a hyperparameter."""
         return self._names.get(name, name)
 
+    def scale(self, name: str) -> Scale:
+        """The scale of a hyperparameter: the recipe's, else that of its name."""
+        known = self.canonical(name)
+        return self._scales.get(known, canonical(known).scale)
+
     def value(self, name: str, distribution: BaseDistribution, point: int) -> Any:
         """A point's value inside the distribution, or ``None``; warns once of each."""
-        known, canonical = self.points[point], self.canonical(name)
-        published = known.get(name, known.get(canonical))
-        value, remark = value_inside(canonical, published, distribution)
+        known, other = self.points[point], self.canonical(name)
+        published = known.get(name, known.get(other))
+        value, remark = value_inside(other, published, distribution, self.scale(name))
         if remark is not None and (name, point) not in self._warned:
             self._warned.add((name, point))
             warnings.warn(remark, UserWarning, stacklevel=2)
@@ -116,11 +127,8 @@ class Start:
 
 
 def is_enqueued(trial: FrozenTrial) -> bool:
-    """Whether the user chose the trial's values, with ``study.enqueue_trial``.
-
-    A trial that Optuna repeats after a failure keeps what it was before.
-    """
-    return _FIXED in trial.system_attrs and point_of(trial) is None
+    """Whether the user chose the trial's values, with ``study.enqueue_trial``."""
+    return _FIXED in trial.system_attrs
 
 
 def published_points(
@@ -147,7 +155,7 @@ def published_points(
 
 
 def value_inside(
-    name: str, value: Any, distribution: BaseDistribution
+    name: str, value: Any, distribution: BaseDistribution, scale: Scale
 ) -> tuple[Any, str | None]:
     """A published value as the distribution can have it.
 
@@ -155,6 +163,7 @@ def value_inside(
         name: the hyperparameter's canonical name.
         value: as published; ``None`` or a list has no counterpart.
         distribution: what the objective asks for.
+        scale: the hyperparameter's.
 
     Returns:
         The value, or ``None`` if the distribution has none like it; and what a user
@@ -163,13 +172,13 @@ def value_inside(
     if value is None or isinstance(value, (list, tuple)):
         return None, None
     if isinstance(distribution, CategoricalDistribution):
-        return _choice_inside(name, value, distribution)
+        return _choice_inside(name, value, distribution, scale)
     if not _is_number(value):
         return None, (
             f"The published {name} is {value!r}, but the objective asks for a number; "
             f"the search starts without it."
         )
-    axis = axis_of(name, distribution)
+    axis = axis_of(distribution, scale)
     assert axis is not None  # numbers always have one
     inside = axis.snap(value)
     if inside == value:
@@ -182,7 +191,7 @@ def value_inside(
 
 
 def _choice_inside(
-    name: str, value: Any, distribution: CategoricalDistribution
+    name: str, value: Any, distribution: CategoricalDistribution, scale: Scale
 ) -> tuple[Any, str | None]:
     choices: tuple[Any, ...] = distribution.choices
     index = index_of(distribution, value)
@@ -192,7 +201,7 @@ def _choice_inside(
     todo = "Add it to the choices to try it."
     if not _is_number(value) or not has_order(distribution):
         return None, f"{told}the search starts without it. {todo}"
-    axis = axis_of(name, FloatDistribution(choices[0], choices[-1]))
+    axis = axis_of(FloatDistribution(choices[0], choices[-1]), scale)
     assert axis is not None  # numbers always have one
     places = [axis.to_unit(choice) for choice in choices]
     aim = axis.to_unit(value)
@@ -206,11 +215,11 @@ def _is_number(value: Any) -> bool:
 
 def _refuse_unknown(names: Mapping[str, str], published: Iterable[str]) -> None:
     known = sorted({*CANONICAL, *published})
-    for name, canonical in names.items():
-        if canonical not in known:
-            close = difflib.get_close_matches(str(canonical), known, n=2)
+    for name, other in names.items():
+        if other not in known:
+            close = difflib.get_close_matches(str(other), known, n=2)
             hint = f"Did you mean {' or '.join(close)}?" if close else ""
             raise SearchSpaceError(
-                f"names maps {name!r} to {canonical!r}, which is neither published nor "
+                f"names maps {name!r} to {other!r}, which is neither published nor "
                 f"a canonical name. {hint or 'Known are: ' + ', '.join(known) + '.'}"
             )

@@ -191,11 +191,17 @@ class WeightsFold(_Fold[tuple[float, ...]]):
     def __init__(
         self, choices: int, published: Sequence[float | None], plan: Plan
     ) -> None:
-        self._choices = choices
         self._rounds = 0
         self._valued = 0
+        self._tried = [0] * choices
         self._elite: list[tuple[float, int, int]] = []  # loss, order, choice
         super().__init__(published, plan)
+
+    def add(self, seen: Observation) -> None:
+        """One more finished trial."""
+        if seen.place is not None:
+            self._tried[int(seen.place)] += 1
+        super().add(seen)
 
     def _note(self, seen: Observation) -> None:
         super()._note(seen)
@@ -205,19 +211,25 @@ class WeightsFold(_Fold[tuple[float, ...]]):
         del self._elite[ELITE:]
 
     def _coarse(self) -> tuple[float, ...]:
-        weights = [1.0] * self._choices
+        weights = [1.0] * len(self._tried)
         start = self._start()
         if start is not None:
-            weights[int(start)] += self._choices
+            weights[int(start)] += len(weights)
         return tuple(weights)
 
     def _next(self, answer: tuple[float, ...]) -> tuple[float, ...]:
-        """Evidence: how often a choice stands in the best third; more each round."""
+        """Evidence: which share of a choice's trials is good; more each round.
+
+        Good is the best third. A share, since a choice that is drawn often stands there
+        often. Half a trial more, so that a choice not tried yet counts as promising.
+        """
         self._rounds += 1
-        weights = [1.0] * self._choices
+        good = [0.5] * len(self._tried)
         for _, _, choice in self._elite[: math.ceil(self._valued / 3)]:
-            weights[choice] += self._rounds
-        return tuple(weights)
+            good[choice] += 1
+        rates = [n / (tried + 1) for n, tried in zip(good, self._tried, strict=True)]
+        factor = self._rounds * len(rates) / max(rates)
+        return tuple(1.0 + factor * rate for rate in rates)
 
 
 def coarse_region(published: float | None) -> Region:

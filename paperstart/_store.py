@@ -11,6 +11,8 @@ import contextlib
 import getpass
 import hashlib
 import os
+import random
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -38,8 +40,11 @@ def resolve_uri(tracking_uri: str | None) -> str:
     path = sqlite_path(uri)
     if path is None:
         return uri
-    # SQLAlchemy writes what it reads: its versions differ in how they quote a path.
-    return make_url(uri).set(database=str(path)).render_as_string(hide_password=False)
+    url, plain = make_url(uri), f"sqlite:///{path}"
+    if not url.query and make_url(plain).database == str(path):
+        return plain  # MLflow makes a stray folder out of a quoted name
+    # SQLAlchemy reads what it writes; its versions differ in how they quote.
+    return url.set(database=str(path)).render_as_string(hide_password=False)
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -63,6 +68,7 @@ def open_store(uri: str) -> MlflowClient:
             return MlflowClient(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(uri):  # two processes that create the schema at once crash
+            _check_file(path)
             client = MlflowClient(uri)
     except TrackingError:
         raise
@@ -158,9 +164,13 @@ def start_run(
 ) -> str:
     """Create a running run; a child if ``parent_id`` is given. Returns its id."""
     nested = {} if parent_id is None else {"mlflow.parentRunId": parent_id}
-    run = client.create_run(
-        experiment_id, run_name=name, tags={**_user_tag(), **tags, **nested}
-    )
+    state = random.getstate()  # MLflow draws a name, where there is none, from it
+    try:
+        run = client.create_run(
+            experiment_id, run_name=name, tags={**_user_tag(), **tags, **nested}
+        )
+    finally:
+        random.setstate(state)
     return str(run.info.run_id)
 
 
@@ -184,6 +194,12 @@ def _user_tag() -> dict[str, str]:
         return {"mlflow.user": getpass.getuser()}
     except (KeyError, OSError):  # a container whose user has no name
         return {}
+
+
+def _check_file(path: Path) -> None:
+    """Fail now where SQLite cannot read the file; MLflow would try for 100 seconds."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA schema_version")
 
 
 def _digest(text: str) -> str:

@@ -12,21 +12,38 @@ Johnson 2021 (arXiv:2105.07576) for why they differ from the batch's; Liu et al.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
-Array = npt.NDArray[np.floating[Any]]
+from paperstart._bn_layers import (
+    Array,
+    BatchNormLayer,
+    BatchNormSnapshot,
+    find_batchnorm_layers,
+    take_snapshot,
+)
+
+__all__ = [
+    "COLUMNS",
+    "Array",
+    "BatchNormLayer",
+    "BatchNormSnapshot",
+    "batchnorm_statistics",
+    "batchnorm_summary",
+    "find_batchnorm_layers",
+    "take_snapshot",
+]
 
 NEAR_ZERO_WEIGHT = 1e-2
 DEAD_SIGMAS = 3.0
 """A channel is dead if ReLU passes less than what lies 3 sigma out: 0.13 %."""
+MOST_ROUNDING = 1e-2
+"""Where the buffers' own rounding moves what is recovered by more sigmas than this, as
+in bfloat16, columns that compare batch and running statistics are NaN."""
 
 COLUMNS: dict[str, str] = {
     "train_eval_gap": "scale; rms difference of train-mode and eval-mode output",
@@ -51,91 +68,6 @@ COLUMNS: dict[str, str] = {
 """The columns of the layer x step table, with their units."""
 
 
-@dataclass(frozen=True)
-class BatchNormLayer:
-    """One layer whose running statistics are watched.
-
-    Attributes:
-        name: the module's name in the model.
-        channels: number of channels.
-        eps: added to the variance.
-        momentum: weight of the new batch; ``None`` for the plain average.
-        counts: whether ``num_batches_tracked`` counts updates (instance norm does not).
-        buffers: the module's own dict of buffers. The dict, not its tensors: casting
-            or loading a model replaces the tensors and keeps the dict.
-        parameters: likewise for scale and shift.
-    """
-
-    name: str
-    channels: int
-    eps: float
-    momentum: float | None
-    counts: bool
-    buffers: Mapping[str, torch.Tensor | None]
-    parameters: Mapping[str, torch.Tensor | None]
-
-
-@dataclass(frozen=True)
-class BatchNormSnapshot:
-    """Flat copies of what the layers hold at one moment.
-
-    Attributes:
-        mean: running means of all layers, shape (channels,).
-        var: running vars, shape (channels,).
-        weight: scales, shape (channels,); 1 where a layer has none.
-        bias: shifts, shape (channels,); 0 where a layer has none.
-        batches: updates so far, shape (layers,).
-    """
-
-    mean: Array
-    var: Array
-    weight: Array
-    bias: Array
-    batches: npt.NDArray[np.int64]
-
-
-def find_batchnorm_layers(module: nn.Module) -> list[BatchNormLayer]:
-    """The normalization layers with running statistics, in module order.
-
-    Batch norm in every dimension, its synchronized form and subclasses, and instance
-    norm with tracking. Layers without buffers, or whose lazy buffers have no size yet,
-    are left out.
-    """
-    layers = []
-    for name, child in module.named_modules():
-        if not isinstance(child, _NormBase):
-            continue
-        mean = child._buffers.get("running_mean")
-        if mean is None or isinstance(mean, nn.UninitializedBuffer):
-            continue
-        layers.append(
-            BatchNormLayer(
-                name=_clean(name),
-                channels=mean.numel(),
-                eps=child.eps,
-                momentum=child.momentum,
-                counts=isinstance(child, _BatchNorm),
-                buffers=child._buffers,
-                parameters=child._parameters,
-            )
-        )
-    return layers
-
-
-def take_snapshot(layers: Sequence[BatchNormLayer]) -> BatchNormSnapshot:
-    """Copy what the layers hold now to the host; the model is not changed.
-
-    On a GPU this waits for the step to finish.
-    """
-    return BatchNormSnapshot(
-        mean=_flat([layer.buffers["running_mean"] for layer in layers]),
-        var=_flat([layer.buffers["running_var"] for layer in layers]),
-        weight=_affine(layers, "weight", 1.0),
-        bias=_affine(layers, "bias", 0.0),
-        batches=np.array([_batches(layer) for layer in layers], np.int64),
-    )
-
-
 def batchnorm_statistics(
     before: BatchNormSnapshot,
     after: BatchNormSnapshot,
@@ -152,52 +84,15 @@ def batchnorm_statistics(
         `COLUMNS` with arrays of shape (layers,). Columns that compare the batch with
         the running statistics are NaN for a layer that was not updated.
     """
-    sizes = np.array([layer.channels for layer in layers])
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    eps = np.repeat([layer.eps for layer in layers], sizes)
+    if not layers:
+        return {name: np.empty(0) for name in COLUMNS}
     updates = _updates(before, after, layers)
-    share = np.array(
-        [
-            _share(layer.momentum, int(k), int(n))
-            for layer, k, n in zip(layers, updates, after.batches, strict=True)
-        ]
-    )
-    a = np.repeat(share, sizes)
-
-    def mean(values: Array) -> Array:
-        return np.asarray(np.add.reduceat(values, starts) / sizes)
-
+    counts = zip(layers, updates.tolist(), after.batches.tolist(), strict=True)
+    share = np.array([_share(layer, k, n) for layer, k, n in counts])
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        sigma2 = before.var + eps
-        # Differences of near values are exact, so only the layer's own rounding stays.
-        z = (after.mean - before.mean) / a / np.sqrt(sigma2)
-        rho2 = np.maximum(1 + (after.var - before.var) / (a * sigma2), 0)
-        shift2 = mean(z**2)
-        weight = np.abs(after.weight)
-        finite = np.isfinite(after.mean) & np.isfinite(after.var)
-        finite &= np.isfinite(after.weight) & np.isfinite(after.bias)
-        return {
-            "running_mean_abs_mean": mean(np.abs(after.mean)),
-            "running_mean_abs_max": np.maximum.reduceat(np.abs(after.mean), starts),
-            "running_var_min": np.minimum.reduceat(after.var, starts),
-            "running_var_gmean": np.exp(mean(np.log(after.var))),
-            "running_var_max": np.maximum.reduceat(after.var, starts),
-            "weight_abs_mean": mean(weight),
-            "weight_abs_min": np.minimum.reduceat(weight, starts),
-            "weight_abs_max": np.maximum.reduceat(weight, starts),
-            "bias_mean": mean(after.bias),
-            "near_zero_weight_fraction": mean(1.0 * (weight < NEAR_ZERO_WEIGHT)),
-            "dead_fraction": mean(1.0 * (after.bias + DEAD_SIGMAS * weight < 0)),
-            "low_variance_fraction": mean(1.0 * (after.var < eps)),
-            "mean_shift_rms": np.sqrt(shift2),
-            "var_log_ratio": mean(np.abs(np.log(rho2))),
-            "train_eval_gap": np.sqrt(mean(z**2 + (np.sqrt(rho2) - 1) ** 2)),
-            # The mean of n samples lies 1/sqrt(n) from the running mean, which itself
-            # still moves by m/(2-m) of that.
-            "effective_sample_size": 2 / ((2 - share) * shift2),
-            "updates_per_step": updates.astype(float),
-            "nonfinite_count": np.add.reduceat(1.0 * ~finite, starts),
-        }
+        columns = _held(after, layers) | _moved(before, after, layers, share)
+    columns["updates_per_step"] = updates.astype(float)
+    return {name: columns[name] for name in COLUMNS}
 
 
 def batchnorm_summary(
@@ -207,6 +102,8 @@ def batchnorm_summary(
 
     Fractions are over all channels of the model; ``_max`` is over its layers.
     """
+    if not layers:
+        return {}
     sizes = np.array([layer.channels for layer in layers], float)
     column = statistics.__getitem__
 
@@ -232,38 +129,67 @@ def batchnorm_summary(
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
-def _clean(name: str) -> str:
-    """The name as the user wrote it, without what wrappers put into it."""
-    return name.replace("_orig_mod.", "").removeprefix("module.") or "(the model)"
+def _held(
+    after: BatchNormSnapshot, layers: Sequence[BatchNormLayer]
+) -> dict[str, Array]:
+    """The columns that say what a layer holds."""
+    mean, starts, sizes = _by_layer(layers)
+    eps = np.repeat([layer.eps for layer in layers], sizes)
+    weight = np.abs(after.weight)
+    finite = np.isfinite(after.mean) & np.isfinite(after.var)
+    finite &= np.isfinite(after.weight) & np.isfinite(after.bias)
+    return {
+        "running_mean_abs_mean": mean(np.abs(after.mean)),
+        "running_mean_abs_max": np.maximum.reduceat(np.abs(after.mean), starts),
+        "running_var_min": np.minimum.reduceat(after.var, starts),
+        "running_var_gmean": np.exp(mean(np.log(after.var))),
+        "running_var_max": np.maximum.reduceat(after.var, starts),
+        "weight_abs_mean": mean(weight),
+        "weight_abs_min": np.minimum.reduceat(weight, starts),
+        "weight_abs_max": np.maximum.reduceat(weight, starts),
+        "bias_mean": mean(after.bias),
+        "near_zero_weight_fraction": mean(1.0 * (weight < NEAR_ZERO_WEIGHT)),
+        "dead_fraction": mean(1.0 * (after.bias + DEAD_SIGMAS * weight < 0)),
+        "low_variance_fraction": mean(1.0 * (after.var < eps)),
+        "nonfinite_count": np.add.reduceat(1.0 * ~finite, starts),
+    }
 
 
-def _flat(tensors: Sequence[torch.Tensor | None]) -> Array:
-    """One host copy of all tensors, in 32 bits or more."""
-    parts = [t.detach().reshape(-1) for t in tensors if t is not None]
-    devices = {part.device for part in parts}
-    if len(devices) > 1:  # a model on several devices: one copy for each layer
-        parts = [part.cpu() for part in parts]
-    # bfloat16 has no numpy type; 32 bits hold all of it.
-    wide = [p.to(torch.promote_types(p.dtype, torch.float32)) for p in parts]
-    flat = torch.cat(wide)
-    return np.array(flat.cpu().numpy())
+def _moved(
+    before: BatchNormSnapshot,
+    after: BatchNormSnapshot,
+    layers: Sequence[BatchNormLayer],
+    share: Array,
+) -> dict[str, Array]:
+    """The columns that compare the batch with the running statistics."""
+    mean, _, sizes = _by_layer(layers)
+    a = np.repeat(share, sizes)
+    sigma2 = before.var + np.repeat([layer.eps for layer in layers], sizes)
+    # Differences of near values are exact, so only the layer's own rounding stays.
+    z = (after.mean - before.mean) / a / np.sqrt(sigma2)
+    rho2 = np.maximum(1 + (after.var - before.var) / (a * sigma2), 0)
+    shift2 = mean(z**2)
+    return {
+        "mean_shift_rms": np.sqrt(shift2),
+        "var_log_ratio": mean(np.abs(np.log(rho2))),
+        "train_eval_gap": np.sqrt(mean(z**2 + (np.sqrt(rho2) - 1) ** 2)),
+        # The mean of n samples lies 1/sqrt(n) from the running mean, which itself
+        # still moves by m/(2-m) of that.
+        "effective_sample_size": 2 / ((2 - share) * shift2),
+    }
 
 
-def _affine(layers: Sequence[BatchNormLayer], name: str, absent: float) -> Array:
-    tensors = []
-    for layer in layers:
-        tensor = layer.parameters.get(name)
-        if tensor is None or tensor.numel() != layer.channels:
-            # No affine pair, or a shard of one: it says nothing about its channels.
-            device = layer.buffers["running_mean"].device  # type: ignore[union-attr]
-            tensor = torch.full((layer.channels,), absent, device=device)
-        tensors.append(tensor)
-    return _flat(tensors)
+def _by_layer(
+    layers: Sequence[BatchNormLayer],
+) -> tuple[Callable[[Array], Array], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The mean over each layer's channels, where layers start, and their sizes."""
+    sizes = np.array([layer.channels for layer in layers])
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
 
+    def mean(values: Array) -> Array:
+        return np.asarray(np.add.reduceat(values, starts) / sizes)
 
-def _batches(layer: BatchNormLayer) -> int:
-    counted = layer.buffers.get("num_batches_tracked")
-    return 0 if counted is None else int(counted)
+    return mean, starts, sizes
 
 
 def _updates(
@@ -273,23 +199,26 @@ def _updates(
 ) -> npt.NDArray[np.int64]:
     """Updates of each layer between two snapshots."""
     updates = after.batches - before.batches
-    start = 0
+    stop = 0
     for i, layer in enumerate(layers):
-        stop = start + layer.channels
-        if not layer.counts:  # instance norm never counts; see whether it moved
-            moved = not np.array_equal(before.mean[start:stop], after.mean[start:stop])
-            updates[i] = int(moved)
-        start = stop
+        start, stop = stop, stop + layer.channels
+        if updates[i] == 0:  # instance norm never counts: see whether it moved
+            old, new = before.mean[start:stop], after.mean[start:stop]
+            updates[i] = not np.array_equal(old, new, equal_nan=True)
     return updates
 
 
-def _share(momentum: float | None, updates: int, batches: int) -> float:
+def _share(layer: BatchNormLayer, updates: int, batches: int) -> float:
     """How much of the step's batch is in the running statistics, in (0, 1], or NaN."""
     if updates <= 0:
         return float("nan")
-    if momentum is None:  # the plain average over all batches
-        return updates / batches if batches else float("nan")
-    return 1.0 - (1.0 - momentum) ** updates or float("nan")
+    if layer.momentum is None:  # the plain average over all batches
+        share = updates / batches if batches else 0.0
+    else:
+        share = 1.0 - (1.0 - layer.momentum) ** updates
+    mean = layer.buffers["running_mean"]
+    rounding = torch.finfo(mean.dtype).eps / 2 if mean is not None else 0.0
+    return share if rounding < MOST_ROUNDING * share else float("nan")
 
 
 def _finite(reduce: Any, values: Array) -> float:

@@ -82,9 +82,12 @@ class PaperStartSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """What all finished trials have in common."""
+        """Nothing: each value is drawn when it is asked for, and on its own.
+
+        Drawn ahead, the values of trials in flight would not be known to each other.
+        """
         self._raise_error_if_multi_objective(study)
-        return self._histories.of(study).search_space.calculate(study)
+        return {}
 
     def sample_relative(
         self,
@@ -128,7 +131,6 @@ class PaperStartSampler(BaseSampler):
         values: Sequence[float] | None,
     ) -> None:
         """Warn if nothing published had a counterpart in the objective."""
-        self._histories.of(study).forget(trial.number)
         point = point_of(trial)
         if point is not None and point < len(self._start.points):
             self._start.warn_if_unmatched(trial.params, point)

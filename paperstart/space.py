@@ -1,17 +1,15 @@
 """What may be tried, on which scale, around which point?
 
-Turns published hyperparameters into Optuna's distributions, and Optuna's distributions
-into axes on their natural scales. It asks of a hyperparameter only what
-`PublishedHyperparameter` names, so it stands below the recipe.
+Turns published hyperparameters into Optuna's distributions. It asks of a hyperparameter
+only what `PublishedHyperparameter` names, so it stands below the recipe.
 """
 
 from __future__ import annotations
 
 import difflib
-import itertools
 import math
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol
 
 from optuna.distributions import (
     BaseDistribution,
@@ -21,9 +19,8 @@ from optuna.distributions import (
 )
 from optuna.trial import BaseTrial
 
-from paperstart._axis import Axis
+from paperstart._natural import is_number
 from paperstart._scales import (
-    CANONICAL,
     Scale,
     canonical,
     default_range,
@@ -76,6 +73,8 @@ def search_space(
     Raises:
         SearchSpaceError: a name is unknown, or a range is empty.
     """
+    if isinstance(only, str):
+        raise SearchSpaceError(f"only is {only!r}; give a list: only=[{only!r}].")
     known = [*published, *(n for n in undisclosed if n not in published)]
     for given in (only or (), fixed or (), ranges or ()):
         _refuse_unknown(given, known, extra=fixed or ())
@@ -136,38 +135,6 @@ def suggest_one(trial: BaseTrial, name: str, distribution: BaseDistribution) -> 
     return trial.suggest_categorical(name, distribution.choices)
 
 
-def axis_of(name: str, distribution: BaseDistribution) -> Axis | None:
-    """The natural axis of a distribution, or ``None`` if its choices have no order.
-
-    A canonical name brings its own scale, whatever the distribution says: a linear
-    ``momentum`` is still an axis in log of 1 - x. A ``log=True`` of the user's stands.
-    Choices that are growing numbers (batch sizes) are an ordered axis, one step each.
-    """
-    if isinstance(distribution, CategoricalDistribution):
-        if not has_order(distribution):
-            return None
-        return Axis(0, len(distribution.choices) - 1, step=1, whole=True)
-    assert isinstance(distribution, (FloatDistribution, IntDistribution))
-    low, high = distribution.low, distribution.high
-    scale: str = CANONICAL[name].scale if name in CANONICAL else "linear"
-    if distribution.log:
-        scale = "log1m" if scale == "log1m" else "log"
-    # Outside of where its logarithm exists, a name keeps the user's linear scale.
-    fits = {"log": low >= 0 and high > 0, "log1m": high <= 1 and low < 1}
-    if not fits.get(scale, False):
-        scale = "linear"
-    whole = isinstance(distribution, IntDistribution)
-    return Axis(low, high, scale, distribution.step, whole)
-
-
-def has_order(distribution: CategoricalDistribution) -> bool:
-    """Whether the choices are at least three growing numbers."""
-    numbers = [c for c in distribution.choices if _is_number(c)]
-    if len(numbers) < len(distribution.choices) or len(numbers) < 3:
-        return False
-    return all(float(a) < float(b) for a, b in itertools.pairwise(numbers))
-
-
 def _distribution(
     name: str, hp: PublishedHyperparameter | None, asked: Any
 ) -> BaseDistribution | None:
@@ -175,7 +142,7 @@ def _distribution(
     value = None if hp is None else hp.value
     scale: Scale = canonical(name).scale if hp is None else hp.scale
     if asked is not None and not _is_range(asked):
-        return CategoricalDistribution(list(asked))
+        return _choices(name, asked)
     if scale == "categorical":
         choices = None if hp is None else hp.choices
         return CategoricalDistribution(choices) if choices else None
@@ -196,11 +163,29 @@ def _distribution(
         )
     if name == "batch_size":
         return _batch_sizes(low, high, value)
-    is_int = isinstance(value, int) or (value is None and canonical(name).whole)
     log = scale == "log" and low > 0
-    if is_int:
-        return IntDistribution(math.ceil(low), math.floor(high), log=log)
+    if isinstance(value, int) or (value is None and canonical(name).whole):
+        return _integers(name, low, high, log)
     return FloatDistribution(float(low), float(high), log=log)
+
+
+def _choices(name: str, asked: Any) -> BaseDistribution:
+    """The choices that the user named."""
+    if isinstance(asked, str) or not isinstance(asked, Collection) or not asked:
+        raise SearchSpaceError(
+            f"ranges has {asked!r} for {name}; give (low, high) for a number, or a "
+            f"list of choices."
+        )
+    return CategoricalDistribution(list(asked))
+
+
+def _integers(name: str, low: float, high: float, log: bool) -> BaseDistribution:
+    if math.ceil(low) > math.floor(high):
+        raise SearchSpaceError(
+            f"No whole number lies between {low!r} and {high!r}, but {name} is one. "
+            f"Widen the range."
+        )
+    return IntDistribution(math.ceil(low), math.floor(high), log=log)
 
 
 def _batch_sizes(low: float, high: float, value: int | None) -> BaseDistribution:
@@ -243,11 +228,7 @@ def _not_searchable(name: str, hp: PublishedHyperparameter | None) -> str:
 
 
 def _is_range(asked: Any) -> bool:
-    return isinstance(asked, tuple) and len(asked) == 2 and all(map(_is_number, asked))
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(asked, tuple) and len(asked) == 2 and all(map(is_number, asked))
 
 
 def _plain(value: Any) -> Any:

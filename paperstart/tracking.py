@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag
 from optuna.trial import BaseTrial, FrozenTrial
 
 from paperstart._history import DRAW_ATTR
@@ -52,11 +52,16 @@ class RunLog:
 
     Attributes:
         run_id: the run.
+        is_resumed: whether the run was there before.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
+    def __init__(
+        self, client: MlflowClient, run_id: str, resumed: Run | None = None
+    ) -> None:
         self.run_id = run_id
+        self.is_resumed = resumed is not None
         self._client = client
+        self._params = set() if resumed is None else set(resumed.data.params)
         self._metrics: list[Metric] = []
         self._nonfinite: Counter[str] = Counter()
         self._last_flush = time.monotonic()
@@ -83,10 +88,14 @@ class RunLog:
             self.flush()
 
     def log_params(self, values: Mapping[str, Any]) -> None:
-        """Queue params; MLflow cuts a value after 6,000 characters."""
+        """Queue params; those that a resumed run has stay as they are.
+
+        MLflow cuts a value after 6,000 characters, and takes no second one.
+        """
         params = {clean_key(name): str(value) for name, value in values.items()}
-        if params:
-            self._send(params=[Param(key, value) for key, value in params.items()])
+        new = [Param(k, value) for k, value in params.items() if k not in self._params]
+        if new:
+            self._send(params=new)
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Queue tags."""
@@ -95,11 +104,25 @@ class RunLog:
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Copy a file to the run's artifacts; waits until it is there."""
-        self._attempt(self._client.log_artifact, self.run_id, path, folder)
+        self.attempt(self._client.log_artifact, self.run_id, path, folder)
 
     def log_text(self, text: str, name: str) -> None:
         """Write a text to the run's artifacts; waits until it is there."""
-        self._attempt(self._client.log_text, self.run_id, text, name)
+        self.attempt(self._client.log_text, self.run_id, text, name)
+
+    def fetch_file(self, name: str, folder: Path) -> Path | None:
+        """Copy one of the run's artifacts to ``folder``, if it is there."""
+        found = self._client.list_artifacts(self.run_id, name.rpartition("/")[0])
+        if name not in {file.path for file in found}:
+            return None
+        return Path(self._client.download_artifacts(self.run_id, name, str(folder)))
+
+    def attempt(self, call: Callable[..., Any], *arguments: Any) -> None:
+        """Do something for the run that no training may end for, if it fails."""
+        try:
+            call(*arguments)
+        except Exception as error:  # whatever an artifact store's driver raises
+            self._refuse(error)
 
     def flush(self) -> None:
         """Send what is queued; does not wait."""
@@ -116,11 +139,11 @@ class RunLog:
             self._thread = None
         self._forget_taken()
         if status is not None:
-            self._attempt(self._client.set_terminated, self.run_id, status)
+            self.attempt(self._client.set_terminated, self.run_id, status)
         if self._refused:
             warnings.warn(
-                f"MLflow did not take {self._refused} things that run {self.run_id} "
-                f"had for it, and they are lost. Of the first it said: "
+                f"MLflow did not take {self._refused} batches or files of run "
+                f"{self.run_id}, which are lost. Of the first it said: "
                 f"{self._first_refusal}",
                 RuntimeWarning,
                 stacklevel=2,
@@ -143,12 +166,6 @@ class RunLog:
             elif (error := future.exception()) is not None:
                 self._refuse(error)
         self._sent = waiting
-
-    def _attempt(self, call: Callable[..., Any], *arguments: Any) -> None:
-        try:
-            call(*arguments)
-        except Exception as error:  # whatever an artifact store's driver raises
-            self._refuse(error)
 
     def _refuse(self, error: BaseException) -> None:
         self._first_refusal = self._first_refusal if self._refused else str(error)

@@ -6,7 +6,7 @@ import math
 import sys
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from paperstart._scales import (
@@ -18,6 +18,7 @@ from paperstart._scales import (
     powers_of_two,
 )
 
+any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NUMERIC = [name for name, known in CANONICAL.items() if known.scale in NUMERIC_SCALES]
 NAMES = st.sampled_from([*NUMERIC, "not_canonical"])
 SCALES = st.sampled_from([None, *NUMERIC_SCALES])
@@ -118,6 +119,7 @@ class TestDefaultRange:
         if found is not None and ends is not None:
             assert [*map(type, found)] == [*map(type, ends)]
 
+    @any_speed
     @given(NAMES, VALUES, SCALES)
     def test_it_holds_the_value_and_means_something(
         self, name: str, value: float, scale: Scale | None
@@ -136,6 +138,7 @@ class TestDefaultRange:
         assert known.least <= low <= high <= known.most
         assert -sys.float_info.max <= low <= high <= sys.float_info.max
 
+    @any_speed
     @given(NAMES, st.integers(1, 10**9))
     def test_whole_numbers_stay_whole_and_positive(self, name: str, value: int) -> None:
         """A count of one or more gets a range with a fraction, or with a zero."""
@@ -144,6 +147,7 @@ class TestDefaultRange:
         assert ends is not None
         assert all(isinstance(end, int) and end >= 1 for end in ends)
 
+    @any_speed
     @given(NAMES, st.floats(1e-6, 0.999))
     def test_there_is_room(self, name: str, value: float) -> None:
         """A coarse round has nothing to try but the published value."""
@@ -158,6 +162,7 @@ class TestDefaultRange:
 class TestPowersOfTwo:
     """Batch sizes."""
 
+    @any_speed
     @given(st.floats(-10, 1e6), st.floats(-10, 1e6))
     def test_they_are_all_there_is(self, low: float, high: float) -> None:
         """A power of two within the range is missing, or one outside is there."""

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paperstart import _yaml
 from paperstart._yaml import MAX_DEPTH, Document, read_yaml
 from paperstart.errors import RecipeFormatError
 
+any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LOADERS = [yaml.SafeLoader]
 if hasattr(yaml, "CSafeLoader"):
     LOADERS.append(yaml.CSafeLoader)
@@ -241,6 +242,7 @@ FRAGMENTS = st.sampled_from(
 )
 
 
+@any_speed
 @given(NUMBERS)
 def test_the_proposed_spelling_is_the_same_number(text: str) -> None:
     """The spelling that a message proposes is another number, or refused as well."""
@@ -250,6 +252,7 @@ def test_the_proposed_spelling_is_the_same_number(text: str) -> None:
     assert read_yaml(f"a: {proposed}", "f").data["a"] == float(text)
 
 
+@any_speed
 @given(NUMBERS, st.sampled_from(LOADERS))
 def test_a_number_is_read_as_itself_or_refused(text: str, loader: type) -> None:
     """What looks like a number becomes text, or another number."""
@@ -267,6 +270,7 @@ def texts() -> Iterator[st.SearchStrategy[str]]:
     yield st.lists(FRAGMENTS, max_size=40).map("".join)
 
 
+@any_speed
 @given(st.one_of(*texts()), st.sampled_from(LOADERS))
 def test_any_text_is_read_or_refused(text: str, loader: type) -> None:
     """A text makes the reader fail in a way that nobody catches."""
