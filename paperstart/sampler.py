@@ -65,6 +65,8 @@ class PaperStartSampler(BaseSampler):
     ) -> None:
         if recipe is not None and not isinstance(recipe, Recipe):
             recipe = load_recipe(recipe)
+        self._recipe = recipe
+        self._names = dict(names or {})
         self._start = Start(recipe, published, names)
         self._seed = checked_seed(seed)
         for argument, value in (
@@ -75,6 +77,16 @@ class PaperStartSampler(BaseSampler):
                 raise SearchSpaceError(f"{argument} is {value}; give at least 1.")
         self._plan = Plan(max(coarse_trials, len(self._start.points)), round_trials)
         self._histories = Histories()  # a cache; the studies know all
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The recipe that the search starts from, if it was given one."""
+        return self._recipe
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Canonical names of what goes by another name in the objective."""
+        return dict(self._names)
 
     def reseed_rng(self) -> None:
         """Nothing to do: every trial has random numbers of its own."""
