@@ -50,7 +50,10 @@ def is_list(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
 
 def quoted(value: object) -> str:
     """``value`` as a message quotes it, cut where it gets long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of 5,000 digits, a list of itself
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -97,7 +100,7 @@ def choices(value: object) -> tuple[Any, ...]:
     if not is_list(value) or len(value) < 2:
         raise wrong(f"found {quoted(value)}", "write a list of two choices or more")
     found = tuple(map(plain_value, value))
-    if any(choice in found[:i] for i, choice in enumerate(found)):
+    if len(set(found)) < len(found):
         raise wrong(f"found {quoted(value)}", "write each choice once")
     return found
 
@@ -120,9 +123,9 @@ def whole(least: int, most: int) -> Check:
             raise wrong(f"found {quoted(value)}", "write a whole number")
         if value < least:
             todo = f"write a number of at least {least}"
-            raise wrong(f"found {value}", todo)
+            raise wrong(f"found {quoted(value)}", todo)
         if value > most:
-            raise wrong(f"found {value}", f"write a number of at most {most}")
+            raise wrong(f"found {quoted(value)}", f"write a number of at most {most}")
         return value
 
     return check

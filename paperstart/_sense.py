@@ -94,9 +94,22 @@ def _complete_number(name: str, data: dict[str, Any], others: list[Any]) -> None
 def _complete_choices(data: dict[str, Any], others: list[Any]) -> None:
     data.setdefault("scale", "fixed" if is_list(data["value"]) else "categorical")
     if data["scale"] == "categorical" and "choices" not in data:
-        choices = [data["value"]]
-        choices += [o for i, o in enumerate(others) if o not in [*choices, *others[:i]]]
+        choices = _distinct([data["value"], *others])
         data["choices"] = choices if len(choices) > 1 else None
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    """Each of the values once; without what no choice can be."""
+    words = (str, bool, int, float)
+    plain = [tuple(v) if is_list(v) else v for v in values]
+    return list(
+        dict.fromkeys(
+            value
+            for value in plain
+            if isinstance(value, words)
+            or (isinstance(value, tuple) and all(map(is_number, value)))
+        )
+    )
 
 
 def _odd_value(name: str, known: Canonical, value: Any) -> tuple[str, str] | None:

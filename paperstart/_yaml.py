@@ -21,8 +21,9 @@ Path = tuple[str | int, ...]
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster, if built
 _LOOKS_LIKE_NUMBER = re.compile(
-    r"[-+]?([0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?"
+    r"[-+]?([0-9][0-9_]*(\.[0-9_]*)?|\.[0-9][0-9_]*)([eE][-+]?[0-9]+)?"
 )
+_DIRECTIVE = re.compile("(?:^|[\r\n\x85\u2028\u2029])%")
 _UNPRINTABLE = yaml.reader.Reader.NON_PRINTABLE
 _TAG = "tag:yaml.org,2002:"
 _HINTS = {
@@ -32,6 +33,7 @@ _HINTS = {
     "expected <block end>": "put keys of one level in one column",
 }
 MAX_DEPTH = 12
+MAX_VALUES = 20_000  # a recipe has some hundreds; what has more is no recipe
 
 
 @dataclass
@@ -83,8 +85,12 @@ def read_yaml(text: str, name: str) -> Document:
         document.lines[()] = text.count("\n", 0, unprintable.start()) + 1
         found = f"found the control character {unprintable[0]!r}"
         raise document.error((), found, "leave it out")
+    directive = _DIRECTIVE.search(text)
+    if directive is not None:  # libyaml compares each with each
+        document.lines[()] = text.count("\n", 0, directive.end()) + 1
+        raise document.error((), "found a directive (%)", "leave the line out")
     try:
-        _refuse_depth(text, document)
+        _refuse_size(text, document)
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -102,18 +108,22 @@ def read_yaml(text: str, name: str) -> Document:
     return document
 
 
-def _refuse_depth(text: str, document: Document) -> None:
-    """Refuse many levels before libyaml composes them: it would overflow C's stack."""
-    depth = 0
+def _refuse_size(text: str, document: Document) -> None:
+    """Refuse what takes long, or overflows C's stack, before libyaml composes it."""
+    depth = values = 0
     for event in yaml.parse(text, Loader=_LOADER):
+        values += isinstance(event, yaml.NodeEvent)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        if depth > MAX_DEPTH:
+        if depth > MAX_DEPTH or values > MAX_VALUES:
             mark = event.start_mark
             document.lines[()] = 1 if mark is None else mark.line + 1
-            raise document.error((), "found too many levels", "write it flat")
+            if depth > MAX_DEPTH:
+                raise document.error((), "found too many levels", "write it flat")
+            found = f"found more than {MAX_VALUES:,} values"
+            raise document.error((), found, "split the file")
 
 
 def _plain(node: yaml.Node, path: Path, document: Document, seen: set[int]) -> Any:
@@ -169,7 +179,7 @@ def _scalar(node: yaml.ScalarNode, path: Path, document: Document) -> Any:
             raise document.error(
                 path,
                 f"found {_short(text)}, which YAML reads as text",
-                f"write {_respelled(text)}, or put it in quotes if it is text",
+                f"write {_short(_respelled(text))}, or put it in quotes if it is text",
             )
         return text
     if kind == "int" and re.fullmatch(r"[-+]?(0|[1-9][0-9]{0,17})", text):
@@ -214,7 +224,8 @@ def _respelled(text: str) -> str:
     """The spelling of a number that YAML 1.1 takes for one: 1e-4 as 1.0e-4."""
     mantissa, _, exponent = text.replace("_", "").lower().partition("e")
     if "." not in mantissa and not exponent:
-        return str(int(mantissa))
+        sign = "-" if mantissa.startswith("-") else ""
+        return sign + (mantissa.lstrip("+-0") or "0")  # `int` refuses 5,000 digits
     if "." not in mantissa:
         mantissa += ".0"
     elif mantissa.lstrip("+-").startswith("."):

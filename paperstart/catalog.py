@@ -18,6 +18,7 @@ from paperstart.errors import RecipeFormatError, RecipeNotFoundError
 from paperstart.recipe import Recipe, checked_recipe
 
 MAX_BYTES = 256 * 1024
+_MOST_PROBLEMS = 100
 _SUFFIX = ".yaml"
 
 
@@ -69,7 +70,10 @@ def read_recipe(path: Path) -> Recipe:
     try:
         recipe = checked_recipe(document.data)
     except FieldError as error:
-        lines = [str(document.error(*problem)) for problem in error.problems]
+        lines = [str(document.error(*p)) for p in error.problems[:_MOST_PROBLEMS]]
+        more = len(error.problems) - len(lines)
+        if more > 0:
+            lines.append(f"{document.name}: {more:,} more; mend these first.")
         raise RecipeFormatError("\n".join(lines)) from None
     if recipe.id != path.stem:
         raise document.error(

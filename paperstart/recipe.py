@@ -308,12 +308,14 @@ def _inconsistencies(recipe: Recipe) -> list[Problem]:
         problems.append((("hyperparameters",), "found none", "write at least one"))
     if recipe.arxiv is None and recipe.url is None:
         problems.append((("arxiv",), "found nothing", "write the arXiv id, or a url"))
+    seen: set[str] = set()
     for i, name in enumerate(recipe.undisclosed):
-        if name in recipe.hyperparameters or name in recipe.undisclosed[:i]:
+        if name in recipe.hyperparameters or name in seen:
             named = "has a value" if name in recipe.hyperparameters else "is named"
             todo = "leave it out of one of the two"
             found = f"found {name}, which {named} above"
             problems.append((("undisclosed", i), found, todo))
+        seen.add(name)
     for name, hp in recipe.hyperparameters.items():
         for path, found, todo in contradictions(name, hp):
             problems.append((("hyperparameters", name, *path), found, todo))

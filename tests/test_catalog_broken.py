@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from recipe_text import GOOD
 
-from paperstart import Recipe
-from paperstart._show import recipe_data
 from paperstart.catalog import MAX_BYTES, check_recipes, read_recipe
 from paperstart.errors import RecipeFormatError
-
-any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-RECIPES = sorted((Path(__file__).parents[1] / "recipes").iterdir())
-GOOD = """\
-id: own
-title: A title
-model: A model
-arxiv: "2010.11920"
-year: 2020
-task: image-classification
-dataset: CIFAR-10
-hyperparameters:
-  learning_rate:
-    value: 0.1
-    source: {kind: paper, where: table 2, url: "https://arxiv.org/abs/2010.11920v1"}
-checked: 2026-01-31
-"""
 
 
 def write(folder: Path, text: str | bytes, name: str = "own.yaml") -> Path:
@@ -164,6 +142,45 @@ CHANGES = [
 ]
 
 
+NAMES = [f"a{i}" for i in range(15_000)]
+COSTLY = {
+    "digits": (
+        GOOD.replace(" 0.1", " 0" + "8" * 5000),
+        f"which YAML reads as text; write {'8' * 57}..., or put it in quotes",
+    ),
+    "undisclosed": (
+        f"{GOOD}undisclosed: [{','.join(NAMES)}, {NAMES[-1]}]\n",
+        "found a14999, which is named above",
+    ),
+    "choices": (
+        GOOD.replace(" 0.1", f" sgd\n    choices: [{','.join(NAMES)}]"),
+        "found 'sgd', which is not a number",
+    ),
+    "alternatives": (
+        GOOD.replace(
+            "learning_rate:\n    value: 0.1",
+            "optimizer:\n    value: sgd\n    alternatives: ["
+            + ",".join(f"{{value: {name}}}" for name in NAMES[:6000])
+            + "]",
+        ),
+        "alternatives.0.source: found nothing",
+    ),
+    "problems": (
+        f"{GOOD}aliases: [{'A,' * 15_000}]\n",
+        "aliases.0: found 'A'; write lower-case letters",
+    ),
+    "values": ("- a: b\n" * 35_000, "found more than 20,000 values; split the file."),
+    "directives": (
+        "".join(f"%TAG !a{i}! b\n" for i in range(16_000)) + "---\n" + GOOD,
+        ":1: found a directive (%); leave the line out.",
+    ),
+    "bomb": (
+        "a: &a [x, x]\n" + "".join(f"b{i}: &b{i} [*a, *a]\n" for i in range(1000)),
+        ":1: b0.0: found a YAML alias (*name); write the value out.",
+    ),
+}
+
+
 class TestBrokenFiles:
     """A broken file is refused at its line: what was found, what to write."""
 
@@ -219,6 +236,24 @@ class TestBrokenFiles:
     ) -> None:
         """A file of something else is read, or refused without saying why."""
         assert words in refusal(write(tmp_path, text))
+
+    @pytest.mark.parametrize(("text", "words"), COSTLY.values(), ids=COSTLY)
+    def test_a_file_that_would_take_minutes(
+        self, tmp_path: Path, text: str, words: str
+    ) -> None:
+        """A small file keeps the reader busy, or ends it with another error."""
+        assert len(text) <= MAX_BYTES
+
+        lines = refusal(write(tmp_path, text)).splitlines()
+
+        assert words in lines[0]
+        assert len(lines) <= 101
+
+    def test_long_but_right(self, tmp_path: Path) -> None:
+        """A long text of digits is taken for a number again and again."""
+        text = GOOD.replace("A title", "1" * 200_000 + "x")
+
+        assert len(read_recipe(write(tmp_path, text)).title) == 200_001
 
     def test_as_many_bytes_as_are_allowed(self, tmp_path: Path) -> None:
         """A file of just the right size is refused."""
@@ -334,82 +369,3 @@ class TestCheck:
         (message,) = check_recipes([tmp_path])
 
         assert "found no recipe file (*.yaml) in this folder" in message
-
-
-def read_or_refuse(text: bytes) -> None:
-    """Read ``text`` as a recipe file: it gives a recipe, or our error."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = write(Path(folder), text)
-        try:
-            recipe = read_recipe(path)
-        except RecipeFormatError as error:
-            assert str(error).startswith(str(path))  # noqa: PT017
-        else:
-            assert isinstance(recipe, Recipe)
-            json.dumps(recipe_data(recipe), allow_nan=False)
-
-
-WHOLE = st.sampled_from([GOOD.encode(), *(path.read_bytes() for path in RECIPES)])
-
-
-@any_speed
-@given(WHOLE, st.data())
-def test_a_file_that_ends_early(text: bytes, data: st.DataObject) -> None:
-    """A file that was cut off ends in another error than ours."""
-    read_or_refuse(text[: data.draw(st.integers(0, len(text)))])
-
-
-@any_speed
-@given(WHOLE, st.data())
-def test_a_file_with_other_bytes_in_it(text: bytes, data: st.DataObject) -> None:
-    """A file that was overwritten in part ends in another error than ours."""
-    snippet = st.one_of(
-        st.binary(max_size=4),
-        st.sampled_from(
-            [b"- ", b": ", b"[", b"{", b"'", b"&a ", b"*a", b"!!set ", b"\n"]
-        ),
-    )
-    for _ in range(data.draw(st.integers(1, 3))):
-        start = data.draw(st.integers(0, len(text)))
-        end = data.draw(st.integers(start, min(len(text), start + 20)))
-        text = text[:start] + data.draw(snippet) + text[end:]
-    read_or_refuse(text)
-
-
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(10**6), 10**6),
-    st.floats(),
-    st.sampled_from(
-        ["sgd", "log", "linear", "categorical", "fixed", "1e-4", "\x9b", ""]
-    ),
-    st.dates(),
-)
-TREES = st.recursive(
-    SCALARS,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.text("avle", max_size=5), inner)
-    ),
-    max_leaves=5,
-)
-
-
-@any_speed
-@given(st.data(), TREES)
-def test_a_file_with_another_value_in_it(data: st.DataObject, junk: object) -> None:
-    """A value of the wrong kind ends in another error than ours."""
-    tree = yaml.safe_load(GOOD)
-    part = data.draw(
-        st.sampled_from(
-            [
-                tree,
-                tree["hyperparameters"],
-                tree["hyperparameters"]["learning_rate"],
-                tree["hyperparameters"]["learning_rate"]["source"],
-            ]
-        )
-    )
-    more = ["aliases", "alternatives", "scale", "low", "choices", "weights", "reported"]
-    part[data.draw(st.sampled_from([*part, *more]))] = junk
-    read_or_refuse(yaml.safe_dump(tree, allow_unicode=True).encode())
