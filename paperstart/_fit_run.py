@@ -13,7 +13,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from optuna import Study, Trial
+from optuna import Trial
 
 from paperstart._store import (
     ensure_experiment,
@@ -28,6 +28,7 @@ from paperstart.tracking import (
     RUN_ATTR,
     TRACKING_URI_ATTR,
     RunLog,
+    is_run_of,
     param_values,
     trial_name,
     trial_tags,
@@ -46,7 +47,7 @@ class FitRun:
     again) gives its values, and nothing else.
 
     Attributes:
-        study: the trial's study, if it has one.
+        trial: the trial, if it belongs to a study.
     """
 
     def __init__(
@@ -60,11 +61,11 @@ class FitRun:
             from paperstart.catalog import load_recipe  # late: most have no file
 
             recipe = load_recipe(recipe)
-        self.study: Study | None = getattr(trial, "study", None)
-        sampler = None if self.study is None else self.study.sampler
+        self.trial = trial if hasattr(trial, "study") else None
+        sampler = None if self.trial is None else self.trial.study.sampler
         self._recipe: Recipe | None = recipe or getattr(sampler, "recipe", None)
         self._names: Mapping[str, str] = getattr(sampler, "names", {})
-        self._trial = trial
+        self._point = trial
         self._tracking_uri = tracking_uri
         self._experiment = experiment
 
@@ -72,8 +73,8 @@ class FitRun:
     def uri(self) -> str:
         """Where the run is tracked: as given, as the study's, or as in use."""
         uri = self._tracking_uri
-        if uri is None and self.study is not None:
-            uri = self.study.user_attrs.get(TRACKING_URI_ATTR)
+        if uri is None and self.trial is not None:
+            uri = self.trial.study.user_attrs.get(TRACKING_URI_ATTR)
         return resolve_uri(uri)
 
     def open(self, resumed: str | None) -> RunLog:
@@ -100,14 +101,13 @@ class FitRun:
         values: dict[str, Any] = {}
         for module in modules:
             values |= _plain(getattr(module, "hparams", {}))
-        values |= {} if self._trial is None else self._trial.params
+        values |= {} if self._point is None else self._point.params
         return param_values(values, self._recipe, self._names)
 
     def _reopen(self, client: MlflowClient, resumed: str | None) -> Run | None:
         """The run to go on in, running again, or ``None`` if there is none."""
-        run_id = resumed
-        if self.study is not None and self._trial is not None:
-            run_id = self._trial.user_attrs.get(RUN_ATTR)
+        trial = self.trial
+        run_id = resumed if trial is None else trial.user_attrs.get(RUN_ATTR)
         if run_id is None:
             return None
         run = _active_run(client, run_id)
@@ -119,9 +119,8 @@ class FitRun:
                 stacklevel=2,
             )
             return None
-        number = run.data.tags.get("paperstart.trial")
-        if self.study is not None and number != str(self._number):
-            return None  # Optuna's retry of a trial has the attributes of the first
+        if trial is not None and not is_run_of(run, trial, trial.study.study_name):
+            return None
         client.update_run(run_id, "RUNNING")
         return run
 
@@ -129,21 +128,17 @@ class FitRun:
         tags: dict[str, Any] = {}
         if self._recipe is not None:
             tags["paperstart.recipe"] = self._recipe.id
-        if self.study is None or self._trial is None:
+        trial = self.trial
+        if trial is None:
             name = self._experiment or _experiment_in_use()
             return start_run(client, ensure_experiment(client, uri, name), None, tags)
-        study = self.study.study_name
+        study = trial.study.study_name
         experiment_id = ensure_experiment(client, uri, self._experiment or study)
         parent_id = ensure_parent(client, uri, experiment_id, study, tags)
-        tags |= trial_tags(self._trial, study)
-        name = trial_name(self._trial)
-        run_id = start_run(client, experiment_id, name, tags, parent_id)
-        self._trial.set_user_attr(RUN_ATTR, run_id)
+        tags |= trial_tags(trial, study)
+        run_id = start_run(client, experiment_id, trial_name(trial), tags, parent_id)
+        trial.set_user_attr(RUN_ATTR, run_id)
         return run_id
-
-    @property
-    def _number(self) -> int | None:
-        return None if self._trial is None else self._trial.number
 
 
 def _active_run(client: MlflowClient, run_id: str) -> Run | None:

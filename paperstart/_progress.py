@@ -29,6 +29,7 @@ _DRAWS = {
     "coarse": "coarse draw around it",
     "region": "draw from the region",
     "full": "draw from the full range",
+    "enqueued": "enqueued by hand",
 }
 
 

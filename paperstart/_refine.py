@@ -3,9 +3,9 @@
 Pure arithmetic on the unit interval: it knows numbers, not Optuna. A search is a coarse
 round around the published point, then rounds whose region follows the best trial so
 far: it shrinks while the best lies well inside, grows when the best lies at its edge,
-and moves with the best. A published point that another trial beats is no longer a
-start: the rest of the coarse round is drawn from everywhere. The constants are our own
-choice, marked as such.
+and moves with the best. Once another trial beats the published point, the rest of the
+coarse round is drawn from everywhere. The constants are our own choice: good on 23
+tasks with small networks, where moderate changes made little difference.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 COARSE_TRIALS = 6
-"""Trials of the coarse round, published points included (our choice)."""
+"""Trials of the coarse round, published points included."""
 ROUND_TRIALS = 4
-"""Trials between two updates of the region (our choice)."""
+"""Trials between two updates of the region."""
 FULL_EVERY = 5
-"""One of so many draws comes from the full range, in every round (our choice)."""
+"""One of so many draws comes from the full range, in every round."""
 COARSE_LENGTH = 0.8
-"""Length of the coarse region around a published value (our choice)."""
-SHRINK = 0.8
-GROW = 1.25  # undoes one shrink
+"""Length of the coarse region around a published value."""
+SHRINK, GROW = 0.8, 1.25  # one growth undoes one shrink
 SHORTEST = 0.05
 EDGE = 0.1
 """How near the region's end, as a share of its length, counts as its edge."""
@@ -57,9 +56,9 @@ class Region:
         """The place at ``share`` in [0, 1] of the way through the region.
 
         The unit interval itself is even. In a shorter region, half of the shares lie
-        within a quarter of the way from the center to the ends: of many
-        hyperparameters a draw changes a few a lot and most a little. What would lie
-        beyond 0 or 1 is mirrored there, so that nothing piles up at an end.
+        within a quarter of the way from the center to the ends: a draw changes a few
+        hyperparameters a lot and most a little. What would lie beyond 0 or 1 is
+        mirrored there, so that nothing piles up at an end.
         """
         if self.length >= 1.0:
             return share
@@ -154,12 +153,13 @@ class _Fold(ABC, Generic[T]):
 
         A published point that failed is not beaten: machines fail, too.
         """
-        if self._paper is None or self._best is None:
+        paper, best = self._paper, self._best
+        if paper is None or best is None:
             return next((p for p in self._published if p is not None), None)
-        point = self._paper.point
-        if self._best.loss < self._paper.loss or point is None:
+        if best.loss < paper.loss or paper.point is None:
             return None
-        return self._published[point] if point < len(self._published) else None
+        # The study may have been begun with more points.
+        return dict(enumerate(self._published)).get(paper.point)
 
     @abstractmethod
     def _coarse(self) -> T:
@@ -218,10 +218,10 @@ class WeightsFold(_Fold[tuple[float, ...]]):
         return tuple(weights)
 
     def _next(self, answer: tuple[float, ...]) -> tuple[float, ...]:
-        """Evidence: which share of a choice's trials is good; more each round.
+        """Evidence: the share of a choice's trials in the best third; more each round.
 
-        Good is the best third. A share, since a choice that is drawn often stands there
-        often. Half a trial more, so that a choice not tried yet counts as promising.
+        A share, since a choice that is drawn often stands there often; with half a
+        trial more, so that a choice not tried yet counts as promising.
         """
         self._rounds += 1
         good = [0.5] * len(self._tried)

@@ -34,6 +34,22 @@ _LOCK_TIMEOUT_S = 120.0
 _opened: set[tuple[int, str]] = set()
 
 
+@contextlib.contextmanager
+def locked(uri: str) -> Iterator[None]:
+    """Hold what only one process of this machine may do to a store at a time."""
+    path = Path(tempfile.gettempdir()) / f"paperstart-{_digest(uri)}.lock"
+    try:
+        lock = FileLock(path, timeout=_LOCK_TIMEOUT_S, mode=0o666).acquire()
+    except Timeout:
+        raise TrackingError(
+            f"Another process has held {path} for {_LOCK_TIMEOUT_S:.0f} s, so the "
+            f"store {uri} cannot be prepared. If no other process is at work, remove "
+            f"the file."
+        ) from None
+    with lock:
+        yield
+
+
 def resolve_uri(tracking_uri: str | None) -> str:
     """The tracking URI in use; a path of a local SQLite file is made absolute."""
     uri = tracking_uri or mlflow.get_tracking_uri()
@@ -67,7 +83,7 @@ def open_store(uri: str) -> MlflowClient:
         if path is None or key in _opened:
             return MlflowClient(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(uri):  # two processes that create the schema at once crash
+        with locked(uri):  # two processes that create the schema at once crash
             _check_file(path)
             client = MlflowClient(uri)
     except TrackingError:
@@ -92,7 +108,7 @@ def ensure_experiment(client: MlflowClient, uri: str, name: str) -> str:
     """
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        with _locked(uri):
+        with locked(uri):
             experiment = client.get_experiment_by_name(name)
             if experiment is None:
                 return _create_experiment(client, uri, name)
@@ -116,7 +132,7 @@ def ensure_parent(
     found = find_parent(client, experiment_id, study_name)
     if found is not None:
         return found
-    with _locked(uri):
+    with locked(uri):
         found = find_parent(client, experiment_id, study_name)
         if found is not None:
             return found
@@ -204,18 +220,3 @@ def _check_file(path: Path) -> None:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def _locked(uri: str) -> Iterator[None]:
-    path = Path(tempfile.gettempdir()) / f"paperstart-{_digest(uri)}.lock"
-    try:
-        lock = FileLock(path, timeout=_LOCK_TIMEOUT_S, mode=0o666).acquire()
-    except Timeout:
-        raise TrackingError(
-            f"Another process has held {path} for {_LOCK_TIMEOUT_S:.0f} s, so MLflow's "
-            f"store {uri} cannot be prepared. If no other process is at work, remove "
-            f"the file."
-        ) from None
-    with lock:
-        yield

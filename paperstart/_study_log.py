@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlflow.exceptions import MlflowException
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -27,6 +28,7 @@ from paperstart.tracking import (
     RunLog,
     failure_tags,
     failure_text,
+    is_run_of,
     param_values,
     trial_name,
     trial_tags,
@@ -66,8 +68,8 @@ class StudyLog:
         self._client.update_run(self.parent_id, "RUNNING")
 
     def ensure_child(self, trial: Trial | FrozenTrial) -> None:
-        """Make a run for a trial in flight whose objective made none."""
-        if RUN_ATTR in trial.user_attrs:
+        """Make a run for a trial in flight whose objective made none here."""
+        if self._has_run(trial):
             return
         tags = trial_tags(trial, self._study.study_name)
         tags["paperstart.recipe"] = self._recipe.id
@@ -75,6 +77,16 @@ class StudyLog:
             self._client, self.experiment_id, trial_name(trial), tags, self.parent_id
         )
         self._study._storage.set_trial_user_attr(trial._trial_id, RUN_ATTR, run_id)
+
+    def _has_run(self, trial: Trial | FrozenTrial) -> bool:
+        run_id = trial.user_attrs.get(RUN_ATTR)
+        if run_id is None:
+            return False
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException:  # the objective's callback tracks in another store
+            return False
+        return is_run_of(run, trial, self._study.study_name)
 
     def finish(self, trial: FrozenTrial, error: BaseException | None) -> None:
         """Close the trial's run with its value and what really happened."""

@@ -68,7 +68,6 @@ class PaperStartCallback(Callback):
     ) -> None:
         super().__init__()
         self._fit_run = FitRun(recipe, trial, tracking_uri, experiment)
-        self._trial = trial
         self._monitor = monitor
         self._every_n_steps = every_n_steps
         self._system_interval_s = system_interval_s
@@ -100,8 +99,7 @@ class PaperStartCallback(Callback):
         self._logged = LoggedMetrics()
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        trial = None if self._fit_run.study is None else self._trial
-        self._report = TrialReport(trial, self._monitor)
+        self._report = TrialReport(self._fit_run.trial, self._monitor)
         self._run = self._fit_run.open(self._resumed_run_id)
         self._fit = FitRecord(self._run, pl_module, self._every_n_steps)
         self._fit.start(

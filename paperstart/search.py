@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from paperstart._history import INTERRUPTED_ATTR, finished_trials
 from paperstart._interrupt import StopGate
 from paperstart._objective import Objective, takes_recipe
+from paperstart._store import locked
 from paperstart._study_log import StudyLog
 from paperstart._worker import WORKER_ATTR, abandoned_trials, this_worker
 from paperstart.errors import SearchError
@@ -191,7 +192,7 @@ class Search:
     def _open_study(self) -> Study:
         try:
             study = optuna.create_study(
-                storage=RDBStorage(self.storage),
+                storage=_opened(self.storage),
                 study_name=self.study_name,
                 sampler=PaperStartSampler(self.recipe, seed=self.seed),
                 pruner=PRUNERS[self.pruner](),
@@ -221,6 +222,12 @@ class Search:
     def _tell_progress(self, event: str, *facts: Any) -> None:
         if self.progress is not None:
             getattr(self.progress, event)(*facts)
+
+
+def _opened(url: str) -> RDBStorage:
+    """Optuna's storage; its schema is made once, whoever else opens it now."""
+    with locked(url):
+        return RDBStorage(url)
 
 
 def _target(study: Study, trials: int, in_all: bool) -> int:

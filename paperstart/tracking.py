@@ -246,6 +246,13 @@ def draw_of(trial: BaseTrial | FrozenTrial) -> Mapping[str, Any]:
     return draw
 
 
+def is_run_of(run: Run, trial: BaseTrial, study_name: str) -> bool:
+    """Whether a run is this trial's; Optuna's retry has the first one's attributes."""
+    own = trial_tags(trial, study_name)
+    same = ("paperstart.trial", "paperstart.study")
+    return all(run.data.tags.get(key) == str(own[key]) for key in same)
+
+
 def failure_tags(error: BaseException) -> dict[str, str]:
     """What a run that ended early says of why."""
     return {"paperstart.failure": type(error).__name__}

@@ -20,8 +20,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into the checkout, or into the user's MLflow."""
     monkeypatch.chdir(tmp_path)
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("TRACKING_URI", "EXPERIMENT_NAME", "EXPERIMENT_ID", "RUN_ID"):
+        monkeypatch.delenv(f"MLFLOW_{name}", raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import pickle
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import optuna
 import pytest
@@ -194,9 +193,9 @@ class TestHistories:
         assert histories.of(one) is histories.of(one)
         assert histories.of(one) is not histories.of(two)
 
-    def test_studies_of_one_file_are_told_apart(self, tmp_path: Path) -> None:
+    def test_studies_of_one_storage_are_told_apart(self) -> None:
         """Two studies in one storage have a history each."""
-        storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 's.db'}")
+        storage = optuna.storages.InMemoryStorage()
         one, two = (optuna.create_study(storage=storage) for _ in range(2))
         histories = Histories()
         one.add_trial(finished(1))

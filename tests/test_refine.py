@@ -172,6 +172,13 @@ class TestRegionFold:
 
         assert fold.at(2) == Region(0.3, COARSE_LENGTH)
 
+    def test_a_point_that_is_no_longer_given(self) -> None:
+        """Resumed with fewer points, a search around a lost one looks everywhere."""
+        fold = RegionFold([0.3], PLAN)
+        fold.add(Observation(1.0, 0.8, point=3))
+
+        assert fold.at(1) == FULL
+
     def test_it_follows_the_best_from_round_to_round(self) -> None:
         """Each round is a step from the one before, around the best until then."""
         fold = told(RegionFold([], PLAN), (4, 0.1), (3, 0.6), (5, 0.9), (6, 0.2))

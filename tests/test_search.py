@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -254,16 +256,19 @@ def start_demo(folder: Path, trials: int) -> subprocess.Popen[str]:
 
 def running_trial(folder: Path, process: subprocess.Popen[str], number: int) -> None:
     """Wait until the trial is in the middle of its training."""
+    # Read only: whoever opens the file through Optuna may create its tables.
+    path = folder / "d" / "study.db"
+    query = (
+        "SELECT COUNT(*) FROM trial_user_attributes JOIN trials USING (trial_id) "
+        "WHERE number = ? AND key = 'paperstart.run_id'"
+    )
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and process.poll() is None:
-        if (folder / "d" / "study.db").exists():
-            try:
-                trials = demo_study(folder).trials
-            except Exception:  # the schema is being written this moment
-                trials = []
-            begun = trials[number].user_attrs if len(trials) > number else {}
-            if "paperstart.run_id" in begun:
-                return
+        with contextlib.suppress(sqlite3.OperationalError):  # not there yet
+            uri = f"file:{path}?mode=ro"
+            with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+                if connection.execute(query, (number,)).fetchone()[0]:
+                    return
         time.sleep(0.2)
     pytest.fail(f"trial {number} never began: {(folder / 'stderr.txt').read_text()}")
 

@@ -258,8 +258,12 @@ class TestErrors:
             ensure_experiment(client, store, "s")
 
 
-def test_the_users_mlflow_is_untouched(store: str, tmp_path: Path) -> None:
+def test_the_users_mlflow_is_untouched(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Tracking URI, active experiment and active run are the user's afterwards."""
+    # Later tests are not to find the experiment that is chosen here.
+    monkeypatch.setattr("mlflow.tracking.fluent._active_experiment_id", None)
     own = f"sqlite:///{tmp_path / 'mlflow.db'}"
     mlflow.set_tracking_uri(own)
     try:
