@@ -54,6 +54,14 @@ class Outcome:
     rounds: int
     trials: int
 
+    def spent(self) -> str:
+        """What the search cost, in a sentence."""
+        trials, rounds = self.trials, self.rounds
+        return (
+            f"Spent: {trials} trial{'s' * (trials != 1)}, "
+            f"{rounds} round{'s' * (rounds != 1)}."
+        )
+
     def markdown(self) -> str:
         """The result as a page: three lines that say it, then a table."""
         paper = (
@@ -65,7 +73,7 @@ class Outcome:
             f"Search from the published point of `{self.recipe_id}`.",
             f"{paper} Trial {self.best.number} is the best with "
             f"**{self.best_value:.6g}**.",
-            f"Spent: {self.trials} trials, {self.rounds} rounds.",
+            self.spent(),
             "",
             "| hyperparameter | published | best | factor |",
             "| --- | --- | --- | --- |",

@@ -27,7 +27,7 @@ def result_page(result: SearchResult) -> RenderableType:
         _table(found, result.study.direction.name.lower()),
         Text(),
         Text(_verdict(found, result)),
-        Text(f"Spent: {found.trials} trials, {found.rounds} rounds."),
+        Text(found.spent()),
     )
 
 
