@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial
 from paperstart._history import DRAW_ATTR, index_of, point_of
 from paperstart._natural import axis_of, has_order
 from paperstart._scales import CANONICAL, NUMERIC_SCALES, Scale, canonical
+from paperstart.adapt import Adapted
 from paperstart.errors import SearchSpaceError
 from paperstart.recipe import Recipe
 
@@ -34,7 +35,7 @@ class Start:
     """The published points, as an objective's hyperparameters meet them.
 
     Args:
-        recipe: the first point.
+        recipe: the first point, as published or adapted.
         published: further points.
         names: canonical names of hyperparameters that go by another name.
 
@@ -44,7 +45,7 @@ class Start:
 
     def __init__(
         self,
-        recipe: Recipe | None,
+        recipe: Recipe | Adapted[Recipe] | None,
         published: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
         names: Mapping[str, str] | None,
     ) -> None:
@@ -132,7 +133,7 @@ def is_enqueued(trial: FrozenTrial) -> bool:
 
 
 def published_points(
-    recipe: Recipe | None,
+    recipe: Recipe | Adapted[Recipe] | None,
     published: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None,
 ) -> list[Point]:
     """The recipe's point, then the further ones, in the order of their trials.

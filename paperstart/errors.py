@@ -17,6 +17,10 @@ class RecipeFormatError(PaperstartError, ValueError):
     """A recipe file cannot be read, or says something that a recipe cannot say."""
 
 
+class AdaptError(PaperstartError, ValueError):
+    """A published point cannot be moved to this batch size or length."""
+
+
 class SearchSpaceError(PaperstartError, ValueError):
     """A range, a name or a fixed value does not fit the recipe."""
 

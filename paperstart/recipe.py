@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import BaseTrial
 
+    from paperstart.adapt import Adapted
     from paperstart.space import Ranges
 
 
@@ -110,6 +111,15 @@ class Compute:
 
 
 @dataclass(frozen=True)
+class TrainingExamples:
+    """How many examples one epoch has."""
+
+    value: int
+    source: Source
+    note: str | None = None
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One published training set-up, each value with the place of its publication."""
 
@@ -128,6 +138,7 @@ class Recipe:
     weights: tuple[Weights, ...] = ()
     reported: tuple[Reported, ...] = ()
     compute: Compute | None = None
+    training_examples: TrainingExamples | None = None
     note: str | None = None
 
     @classmethod
@@ -160,6 +171,28 @@ class Recipe:
             name: list(hp.value) if isinstance(hp.value, tuple) else hp.value
             for name, hp in self.hyperparameters.items()
         }
+
+    def adapt(
+        self,
+        *,
+        batch_size: int | None = None,
+        epochs: float | None = None,
+        steps: int | None = None,
+    ) -> Adapted[Recipe]:
+        """The published point at another batch size or length, by published rules.
+
+        Args:
+            batch_size: global, as in the recipe.
+            epochs: length of the training.
+            steps: the same in steps, instead of epochs.
+
+        Raises:
+            AdaptError: an argument makes no sense, the recipe does not say what a rule
+                needs, or a rule would leave its range.
+        """
+        from paperstart.adapt import adapt  # late: most readers of a recipe stay
+
+        return adapt(self, batch_size=batch_size, epochs=epochs, steps=steps)
 
     def search_space(
         self,
@@ -258,6 +291,11 @@ _COMPUTE = shape(
     {"devices": _LINE, "source": _SOURCE},
     {"hours": maybe(fields.number)},
 )
+_EXAMPLES = shape(
+    TrainingExamples,
+    {"value": fields.whole(1, 10**15), "source": _SOURCE},
+    {"note": maybe(_LINE)},
+)
 _RECIPE = shape(
     Recipe,
     {
@@ -278,6 +316,7 @@ _RECIPE = shape(
         "weights": list_of(_WEIGHTS),
         "reported": list_of(_REPORTED),
         "compute": maybe(_COMPUTE),
+        "training_examples": maybe(_EXAMPLES),
         "note": maybe(_LINE),
     },
 )

@@ -16,6 +16,7 @@ from paperstart._draw import checked_seed, generator, is_full, unused, weighted
 from paperstart._history import DRAW_ATTR, Draw, Histories, point_of
 from paperstart._published import Start, is_enqueued
 from paperstart._refine import COARSE_TRIALS, ROUND_TRIALS, Plan
+from paperstart.adapt import Adapted
 from paperstart.catalog import load_recipe
 from paperstart.errors import SearchSpaceError
 from paperstart.recipe import Recipe
@@ -37,7 +38,8 @@ class PaperStartSampler(BaseSampler):
     with one seed never draw the same point, and a sequential run repeats exactly.
 
     Args:
-        recipe: a recipe, its id or alias, or a path to a recipe file.
+        recipe: a recipe, its id or alias, or a path to a recipe file; or what
+            ``recipe.adapt()`` made of one.
         published: further points to start from: a mapping, or a list of mappings.
         names: canonical names of hyperparameters that go by another name in the
             objective: ``{"lr": "learning_rate"}``.
@@ -55,7 +57,7 @@ class PaperStartSampler(BaseSampler):
 
     def __init__(
         self,
-        recipe: Recipe | str | PathLike[str] | None = None,
+        recipe: Recipe | Adapted[Recipe] | str | PathLike[str] | None = None,
         *,
         published: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         names: Mapping[str, str] | None = None,
@@ -63,9 +65,9 @@ class PaperStartSampler(BaseSampler):
         coarse_trials: int = COARSE_TRIALS,
         round_trials: int = ROUND_TRIALS,
     ) -> None:
-        if recipe is not None and not isinstance(recipe, Recipe):
+        if recipe is not None and not isinstance(recipe, (Recipe, Adapted)):
             recipe = load_recipe(recipe)
-        self._recipe = recipe
+        self._recipe = recipe.recipe if isinstance(recipe, Adapted) else recipe
         self._names = dict(names or {})
         self._start = Start(recipe, published, names)
         self._seed = checked_seed(seed)
