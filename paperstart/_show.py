@@ -7,13 +7,14 @@ print it without Rich's markup and emoji, which would eat ``[30]`` and ``py:100:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from paperstart._index import Summary
 from paperstart.recipe import Hyperparameter, Recipe, Source
 
 _KIND = {"paper": "", "official-code": " (code)", "official-docs": " (docs)"}
@@ -24,17 +25,19 @@ def recipe_data(recipe: Recipe) -> dict[str, Any]:
     return recipe.as_data()
 
 
-def summary_data(recipe: Recipe) -> dict[str, Any]:
-    """One line of ``paperstart recipes --json``."""
+def summary_data(summary: Summary, fields: Iterable[str] = ()) -> dict[str, Any]:
+    """One line of ``paperstart recipes --json``, with the values asked for."""
     return {
-        "id": recipe.id,
-        "title": recipe.title,
-        "model": recipe.model,
-        "year": recipe.year,
-        "task": recipe.task,
-        "dataset": recipe.dataset,
-        "aliases": list(recipe.aliases),
-        "values": len(recipe.hyperparameters),
+        "id": summary.id,
+        "title": summary.title,
+        "model": summary.model,
+        "year": summary.year,
+        "task": summary.task,
+        "dataset": summary.dataset,
+        "aliases": summary.aliases,
+        "optimizer": summary.optimizer,
+        "values": len(summary.published),
+        **({"fields": {f: summary.published[f] for f in fields}} if fields else {}),
     }
 
 
@@ -71,21 +74,24 @@ def recipe_page(recipe: Recipe) -> RenderableType:
     return Group(*parts, facts)
 
 
-def recipes_table(recipes: Iterable[Recipe]) -> Table:
-    """The catalog for people: one line each."""
+def recipes_table(summaries: Iterable[Summary], fields: Sequence[str] = ()) -> Table:
+    """The catalog for people: one line each, with the values that were asked for."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("recipe", no_wrap=True)
     table.add_column("year", no_wrap=True)
     table.add_column("task", no_wrap=True)
     table.add_column("data", overflow="fold")
     table.add_column("values", justify="right", no_wrap=True)
-    for recipe in recipes:
+    for field in fields:
+        table.add_column(field, overflow="fold")
+    for summary in summaries:
         table.add_row(
-            recipe.id,
-            str(recipe.year),
-            recipe.task,
-            recipe.dataset,
-            str(len(recipe.hyperparameters)),
+            summary.id,
+            str(summary.year),
+            summary.task,
+            summary.dataset,
+            str(len(summary.published)),
+            *(shown(summary.published[field]) for field in fields),
         )
     return table
 

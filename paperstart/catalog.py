@@ -1,37 +1,48 @@
 """Which recipes are there, and what does one say?
 
-One file per recipe, named as users type it. Names are listed without opening a file,
-and a recipe opens one file; only an alias opens more.
+One file per recipe, named as users type it: in the package, and before it in a folder
+of one's own. Names are listed without opening a file, and a recipe opens one file; only
+an alias opens more.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from paperstart._fields import FieldError
-from paperstart._yaml import read_yaml, visible
+from paperstart._index import Summary, summaries
+from paperstart._recipe_file import MAX_BYTES, SUFFIX, files_in, read_recipe
 from paperstart.errors import RecipeFormatError, RecipeNotFoundError
-from paperstart.recipe import Recipe, checked_recipe
+from paperstart.recipe import Recipe
 
-MAX_BYTES = 256 * 1024
-_MOST_PROBLEMS = 100
-_SUFFIX = ".yaml"
+__all__ = ["MAX_BYTES", "check_recipes", "list_recipes", "load_recipe", "read_recipe"]
 
-
-def list_recipes() -> list[str]:
-    """The ids of the catalog, sorted."""
-    return [path.stem for path in _files_in(_folder())]
+OWN_FOLDER = "PAPERSTART_CATALOG"
+_Folder = str | os.PathLike[str]
 
 
-def load_recipe(name: str | os.PathLike[str]) -> Recipe:
+def list_recipes(catalog: _Folder | None = None) -> list[str]:
+    """The ids of the catalog, sorted.
+
+    Args:
+        catalog: a folder of recipes of one's own; the one that the environment variable
+            ``PAPERSTART_CATALOG`` names, if not given.
+
+    Raises:
+        RecipeNotFoundError: there is no such folder.
+    """
+    return list(_paths(catalog))
+
+
+def load_recipe(name: str | os.PathLike[str], catalog: _Folder | None = None) -> Recipe:
     """The recipe of this id or alias, or of a file of one's own.
 
     Args:
         name: ``"resnet50"``; or a path, which has a ``/`` or ends in ``.yaml``.
+        catalog: a folder of recipes of one's own, as in `list_recipes`. Its ids hide
+            the package's, its aliases theirs; an id comes before any alias.
 
     Raises:
         RecipeNotFoundError: the catalog has no such name; near matches are named.
@@ -39,49 +50,36 @@ def load_recipe(name: str | os.PathLike[str]) -> Recipe:
     """
     if isinstance(name, os.PathLike) or _is_path(name):
         return read_recipe(Path(name))
-    known = list_recipes()
-    if name in known:
-        return read_recipe(_folder() / f"{name}{_SUFFIX}")
+    paths = _paths(catalog)
     wanted = _spelling(name)
-    if wanted in known:
-        return read_recipe(_folder() / f"{wanted}{_SUFFIX}")
-    recipes = all_recipes()
-    for recipe in recipes:
-        if wanted in map(_spelling, recipe.aliases):
-            return recipe
-    raise _not_found(name, {n: r.id for r in recipes for n in (r.id, *r.aliases)})
+    for known in (name, wanted):
+        if known in paths:
+            return read_recipe(paths[known])
+    found = list_summaries(catalog)
+    for summary in found:
+        if wanted in map(_spelling, summary.aliases):
+            return read_recipe(paths[summary.id])
+    raise _not_found(name, {n: s.id for s in found for n in (s.id, *s.aliases)})
 
 
-def all_recipes() -> list[Recipe]:
-    """Every recipe of the catalog, by id."""
-    return [read_recipe(_folder() / f"{name}{_SUFFIX}") for name in list_recipes()]
-
-
-def read_recipe(path: Path) -> Recipe:
-    """Read and check one recipe file.
+def list_summaries(catalog: _Folder | None = None) -> list[Summary]:
+    """Every recipe of the catalog in short: one's own first, then the package's.
 
     Raises:
-        RecipeFormatError: the file cannot be read, or is not a recipe. The message has
-            one line for each thing that is wrong: file, line, what, and what to write.
+        RecipeNotFoundError: there is no such folder.
+        RecipeFormatError: a file cannot be read, or is not a recipe.
     """
-    document = read_yaml(_text(path), str(path))
-    if not isinstance(document.data, dict):
-        raise document.error((), "found no keys", "write id:, title:, and so on")
-    try:
-        recipe = checked_recipe(document.data)
-    except FieldError as error:
-        lines = [str(document.error(*p)) for p in error.problems[:_MOST_PROBLEMS]]
-        more = len(error.problems) - len(lines)
-        if more > 0:
-            lines.append(f"{document.name}: {more:,} more; mend these first.")
-        raise RecipeFormatError("\n".join(lines)) from None
-    if recipe.id != path.stem:
-        raise document.error(
-            ("id",),
-            f"found {recipe.id!r} in a file named {path.name}",
-            f"write id: {path.stem}, or rename the file to {recipe.id}{_SUFFIX}",
-        )
-    return recipe
+    paths = _paths(catalog)
+    shipped = shipped_folder()
+    by_folder = sorted(paths, key=lambda name: paths[name].parent == shipped)
+    return list(summaries(paths[name] for name in by_folder))
+
+
+def shipped_folder() -> Path:
+    """Where our recipes lie: in the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parent / "recipes"
 
 
 def check_recipes(paths: Sequence[Path]) -> list[str]:
@@ -94,7 +92,7 @@ def check_recipes(paths: Sequence[Path]) -> list[str]:
     for path in _files(paths):
         if os.path.isdir(path):
             problems.append(
-                f"{path}: found no recipe file (*{_SUFFIX}) in this folder; "
+                f"{path}: found no recipe file (*{SUFFIX}) in this folder; "
                 f"name another folder, or a file."
             )
             continue
@@ -118,7 +116,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
     seen: set[str] = set()
     for given in paths:
         # `os.path` has no errors where `Path.is_dir` has: a name of 300 letters.
-        inside = _files_in(given) if os.path.isdir(given) else []
+        inside = files_in(given) if os.path.isdir(given) else []
         for path in inside or [given]:
             absolute = os.path.abspath(path)
             if absolute not in seen:
@@ -126,18 +124,20 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
                 yield path
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """The recipe files of a folder by name, without an editor's hidden ones."""
-    found = folder.glob(f"*{_SUFFIX}")
-    own = [path for path in found if not path.name.startswith(".")]
-    return sorted(own, key=lambda path: path.stem)
-
-
-def _folder() -> Path:
-    """Where the catalog lies: in the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    installed = package / "recipes"
-    return installed if installed.is_dir() else package.parent / "recipes"
+def _paths(catalog: _Folder | None) -> dict[str, Path]:
+    """The file of each id, sorted by id."""
+    folders = [shipped_folder()]
+    own = catalog if catalog is not None else os.environ.get(OWN_FOLDER) or None
+    if own is not None:
+        if not os.path.isdir(own):
+            named = "" if catalog is not None else f" (from {OWN_FOLDER})"
+            raise RecipeNotFoundError(
+                f"No folder of recipes is at {os.fspath(own)!r}{named}. "
+                f"Make it, or name another."
+            )
+        folders.append(Path(own))
+    paths = {path.stem: path for folder in folders for path in files_in(folder)}
+    return dict(sorted(paths.items()))
 
 
 def _spelling(name: str) -> str:
@@ -146,46 +146,14 @@ def _spelling(name: str) -> str:
 
 
 def _is_path(name: str) -> bool:
-    return os.sep in name or "/" in name or name.endswith((_SUFFIX, ".yml"))
-
-
-def _text(path: Path) -> str:
-    data = _bytes(path)
-    if len(data) > MAX_BYTES:
-        text = f"has more than the {MAX_BYTES:,} bytes of a recipe; shorten it"
-        raise _unreadable(path, text)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        text = f"is not UTF-8 text (byte {data[error.start]:02x}); save it as UTF-8"
-        raise _unreadable(path, text, line) from None
-
-
-def _bytes(path: Path) -> bytes:
-    """The file's bytes, or a few more than a recipe may have."""
-    try:
-        mode = os.stat(path).st_mode
-        if stat.S_ISREG(mode):
-            with path.open("rb") as file:
-                return file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a path with a null byte
-        reason = getattr(error, "strerror", None) or str(error)
-        text = f"cannot be read ({reason}); check the path and its permissions"
-        raise _unreadable(path, text) from None
-    kind = "a folder" if stat.S_ISDIR(mode) else "not a file"
-    raise _unreadable(path, f"is {kind}; name a recipe file")
-
-
-def _unreadable(path: Path, text: str, line: int | None = None) -> RecipeFormatError:
-    place = str(path) if line is None else f"{path}:{line}"
-    return RecipeFormatError(visible(f"{place}: {text}."))
+    return os.sep in name or "/" in name or name.endswith((SUFFIX, ".yml"))
 
 
 def _not_found(name: str, ids: Mapping[str, str]) -> RecipeNotFoundError:
     """An error that names near recipes by their ids, given the id of each name."""
     wanted = _spelling(name)
     near = difflib.get_close_matches(wanted, ids, n=3)
+    near.sort(key=lambda known: ids[known] != known)  # ids before aliases
     near += [known for known in ids if len(wanted) > 2 and wanted in known]
     close = list(dict.fromkeys(ids[known] for known in near))[:3]
     todo = (

@@ -6,14 +6,14 @@ else to stderr. Exit codes: 0 done, 1 the work failed, 2 wrong usage.
 
 from __future__ import annotations
 
-import io
-import json as json_module
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from paperstart import _catalog_cli
+from paperstart._print import print_json, print_page
 from paperstart.errors import (
     ObjectiveError,
     PaperstartError,
@@ -28,7 +28,6 @@ _USAGE_ERRORS = (
     SearchSpaceError,
     ObjectiveError,
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print plain JSON.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,8 +38,9 @@ def app() -> None:
 
 @app.command()
 @click.argument("name")
-@_JSON
-def recipe(name: str, as_json: bool) -> None:
+@_catalog_cli.CATALOG
+@_catalog_cli.JSON
+def recipe(name: str, catalog: Path | None, as_json: bool) -> None:
     """Print one recipe: every value, its unit, and where it was published.
 
     NAME is an id, an alias, or a recipe file.
@@ -48,32 +48,15 @@ def recipe(name: str, as_json: bool) -> None:
     from paperstart._show import recipe_data, recipe_page
     from paperstart.catalog import load_recipe
 
-    found = load_recipe(name)
+    found = load_recipe(name, catalog)
     if as_json:
-        _print_json(recipe_data(found))
+        print_json(recipe_data(found))
     else:
-        _print(recipe_page(found))
+        print_page(recipe_page(found))
 
 
-@app.command()
-@click.option("--task", help="Only recipes of this task.")
-@_JSON
-def recipes(task: str | None, as_json: bool) -> None:
-    """Print the catalog."""
-    from paperstart._show import recipes_table, summary_data
-    from paperstart.catalog import all_recipes
-
-    every = all_recipes()
-    tasks = sorted({recipe.task for recipe in every})
-    if task is not None and task not in tasks:
-        raise RecipeNotFoundError(
-            f"No recipe has the task {task!r}. There are: {', '.join(tasks)}."
-        )
-    chosen = [recipe for recipe in every if task in (None, recipe.task)]
-    if as_json:
-        _print_json([summary_data(recipe) for recipe in chosen])
-    else:
-        _print(recipes_table(chosen))
+for _command in _catalog_cli.COMMANDS:
+    app.add_command(_command)
 
 
 @app.command()
@@ -164,37 +147,3 @@ def main() -> None:
         # The reader went away (`| head`). Closing now keeps Python from complaining.
         sys.stderr.close()
         sys.exit(1)
-
-
-def _print(renderable: Any) -> None:
-    """Print tables whose text is data: ``[30]`` is no markup, ``py:100:`` no emoji."""
-    from rich.console import Console
-
-    style: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
-    if sys.stdout is not None and sys.stdout.isatty():
-        Console(**style).print(renderable)
-        return
-    # Into a pipe or a file nothing is folded, nor filled up with blanks: `grep` and
-    # `diff` read lines.
-    page = io.StringIO()
-    Console(file=page, width=10_000, **style).print(renderable)
-    _write("\n".join(line.rstrip() for line in page.getvalue().splitlines()))
-
-
-def _print_json(data: Any) -> None:
-    _write(json_module.dumps(data, indent=2, allow_nan=False))
-
-
-def _write(text: str) -> None:
-    """Print ``text`` whole; what stdout's encoding lacks, with a backslash."""
-    if sys.stdout is None:  # closed by whoever started us
-        return
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        print(f"Error: cannot write to stdout ({error.strerror}).", file=sys.stderr)
-        sys.stdout = None  # Python would try once more at its end, and complain
-        raise click.exceptions.Exit(1) from None

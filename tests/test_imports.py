@@ -23,14 +23,18 @@ HEAVY |= {"sklearn", "pandas", "matplotlib", "plotly", "ray", "psutil"}
 # still must not close a circle.
 FLOORS = (
     *("errors", "_fields", "_shape", "_scales", "_sense", "_yaml"),
-    *("_axis", "_refine", "_natural", "space", "recipe", "catalog", "_show"),
+    *("_axis", "_refine", "_natural", "space", "recipe", "_recipe_file", "_index", "catalog", "_show"),
+    *("_ship", "_query", "_compare", "_cite", "_stats"),
     *("_history", "_draw", "_published", "_column", "sampler"),
     *("_bn_layers", "batchnorm", "_bn_record", "_store", "tracking", "_logged"),
     *("_system", "_fit_record", "_fit_run", "_trial_report", "callback", "demo"),
     *("_outcome", "_study_log", "_interrupt", "_objective", "_worker", "search"),
-    *("_progress", "_report", "_search_cli", "cli", "__init__", "__main__"),
+    *("_progress", "_report", "_search_cli", "_print", "_catalog_cli", "cli"),
+    *("__init__", "__main__"),
 )
 LIGHT = ("errors", "_fields", "_shape", "_scales", "_sense", "_yaml", "recipe")
+LIGHT += ("_recipe_file", "_index", "_query", "_compare", "_cite", "_stats")
+LIGHT += ("_print", "_catalog_cli")
 LIGHT += ("catalog", "_show", "cli", "__init__", "__main__")
 SEARCH_WING = (*LIGHT[:-3], "_axis", "_refine", "_natural", "space", "_history")
 SEARCH_WING += ("_draw", "_published", "_column", "sampler")
