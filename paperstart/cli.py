@@ -15,6 +15,7 @@ import click
 from paperstart import _catalog_cli
 from paperstart._print import print_json, print_page
 from paperstart.errors import (
+    AdaptError,
     ObjectiveError,
     PaperstartError,
     RecipeFormatError,
@@ -26,6 +27,7 @@ _USAGE_ERRORS = (
     RecipeNotFoundError,
     RecipeFormatError,
     SearchSpaceError,
+    AdaptError,
     ObjectiveError,
 )
 
@@ -38,18 +40,30 @@ def app() -> None:
 
 @app.command()
 @click.argument("name")
+@click.option("--batch-size", type=int, help="Adapt the values to this batch size.")
+@click.option("--epochs", type=float, help="Adapt them to so many epochs.")
+@click.option("--steps", type=int, help="Or to so many steps.")
 @_catalog_cli.CATALOG
 @_catalog_cli.JSON
-def recipe(name: str, catalog: Path | None, as_json: bool) -> None:
+def recipe(name: str, catalog: Path | None, as_json: bool, **asked: Any) -> None:
     """Print one recipe: every value, its unit, and where it was published.
 
-    NAME is an id, an alias, or a recipe file.
+    NAME is an id, an alias, or a recipe file. With a batch size or a length of your
+    own: what the published values become there, by published rules.
     """
     from paperstart._show import recipe_data, recipe_page
     from paperstart.catalog import load_recipe
 
     found = load_recipe(name, catalog)
-    if as_json:
+    if any(value is not None for value in asked.values()):
+        from paperstart._show_adapted import adapted_data, adapted_page
+
+        adapted = found.adapt(**asked)
+        if as_json:
+            print_json(adapted_data(adapted))
+        else:
+            print_page(adapted_page(adapted))
+    elif as_json:
         print_json(recipe_data(found))
     else:
         print_page(recipe_page(found))

@@ -23,7 +23,8 @@ HEAVY |= {"sklearn", "pandas", "matplotlib", "plotly", "ray", "psutil"}
 # still must not close a circle.
 FLOORS = (
     *("errors", "_fields", "_shape", "_scales", "_sense", "_yaml"),
-    *("_axis", "_refine", "_natural", "space", "recipe", "_recipe_file", "_index", "catalog", "_show"),
+    *("_axis", "_refine", "_natural", "space", "_length", "_rules", "adapt"),
+    *("recipe", "_recipe_file", "_index", "catalog", "_show", "_show_adapted"),
     *("_ship", "_query", "_compare", "_cite", "_stats"),
     *("_history", "_draw", "_published", "_column", "sampler"),
     *("_bn_layers", "batchnorm", "_bn_record", "_store", "tracking", "_logged"),
@@ -33,6 +34,7 @@ FLOORS = (
     *("__init__", "__main__"),
 )
 LIGHT = ("errors", "_fields", "_shape", "_scales", "_sense", "_yaml", "recipe")
+LIGHT += ("_length", "_rules", "adapt", "_show_adapted")
 LIGHT += ("_recipe_file", "_index", "_query", "_compare", "_cite", "_stats")
 LIGHT += ("_print", "_catalog_cli")
 LIGHT += ("catalog", "_show", "cli", "__init__", "__main__")
@@ -170,6 +172,7 @@ class TestDoors:
         [
             ("-m", "paperstart", "recipe", "resnet50"),
             ("-m", "paperstart", "recipe", "resnet-50", "--json"),
+            ("-m", "paperstart", "recipe", "densenet121", "--batch-size", "64"),
             ("-m", "paperstart", "recipes"),
             ("-m", "paperstart", "--help"),
             ("-c", "import paperstart as p; p.load_recipe('resnet50'), p.Recipe"),
