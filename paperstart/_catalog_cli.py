@@ -119,4 +119,12 @@ def stats(catalog: Path | None, as_json: bool) -> None:
         print_page(statistics_table(every))
 
 
-COMMANDS = (recipes, compare, cite, stats)
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of a recipe file, for editors."""
+    from paperstart._schema import schema_text
+
+    write(schema_text().rstrip("\n"))
+
+
+COMMANDS = (recipes, compare, cite, stats, schema)

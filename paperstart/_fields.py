@@ -1,7 +1,8 @@
 """What may a single value of a recipe file be?
 
 The checks of the recipe's fields. What is found wrong is said in two parts, for people:
-what was found, and what to write instead.
+what was found, and what to write instead. Each check also says its JSON Schema, for
+editors; what a schema cannot say, only the check knows.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import datetime
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 Path = tuple[str | int, ...]
 Problem = tuple[Path, str, str]
 """Where (a path of keys), what was found, what to write."""
-Check = Callable[[Any], Any]
-"""Gives the value back as the recipe keeps it, or raises `FieldError`."""
+Schema = dict[str, Any]
 
 _ID = r"[a-z0-9]+(-[a-z0-9]+)*"
 _ALIAS = r"[a-z0-9]+([._-][a-z0-9]+)*"
@@ -29,6 +30,26 @@ class FieldError(Exception):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(f"{found}; {todo}" for _, found, todo in problems))
         self.problems = list(problems)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Gives a value back as the recipe keeps it, or raises `FieldError`.
+
+    Attributes:
+        schema: the JSON Schema of what it takes from a file.
+    """
+
+    run: Callable[[Any], Any]
+    schema: Schema
+
+    def __call__(self, value: object) -> Any:
+        return self.run(value)
+
+
+def says(schema: Schema) -> Callable[[Callable[[Any], Any]], Check]:
+    """Makes a check of a function, with the JSON Schema of what it takes."""
+    return lambda run: Check(run, schema)
 
 
 def wrong(found: str, todo: str) -> FieldError:
@@ -57,6 +78,7 @@ def quoted(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+@says({"type": "string"})
 def text(value: object) -> str:
     """Any text."""
     if not isinstance(value, str):
@@ -65,14 +87,23 @@ def text(value: object) -> str:
     return value
 
 
+# JSON Schema has no word for "printable": at least no control characters.
+@says(
+    {
+        "type": "string",
+        "minLength": 1,
+        "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$",
+    }
+)
 def line(value: object) -> str:
     """One line of visible text."""
-    found = text(value)
+    found: str = text(value)
     if not found.strip() or not found.isprintable():
         raise wrong(f"found {quoted(found)}", "write one line of visible text")
     return found
 
 
+@says({"type": "number"})
 def number(value: object) -> float | int:
     """A finite number."""
     if not is_number(value):
@@ -80,6 +111,14 @@ def number(value: object) -> float | int:
     return value
 
 
+@says(
+    {
+        "anyOf": [
+            *(number.schema, line.schema, {"type": "boolean"}),
+            {"type": "array", "items": number.schema, "minItems": 1},
+        ]
+    }
+)
 def plain_value(value: object) -> Any:
     """A number, a text, a truth value, or a list of numbers; never an infinity."""
     if is_list(value):
@@ -95,6 +134,9 @@ def plain_value(value: object) -> Any:
     return line(value) if isinstance(value, str) else value
 
 
+@says(
+    {"type": "array", "items": plain_value.schema, "minItems": 2, "uniqueItems": True}
+)
 def choices(value: object) -> tuple[Any, ...]:
     """Two choices or more, each a plain value."""
     if not is_list(value) or len(value) < 2:
@@ -105,6 +147,7 @@ def choices(value: object) -> tuple[Any, ...]:
     return found
 
 
+@says({"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"})
 def day(value: object) -> datetime.date:
     """A date, as YAML reads it; or its text, as JSON has it."""
     if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
@@ -118,6 +161,7 @@ def day(value: object) -> datetime.date:
 def whole(least: int, most: int) -> Check:
     """A whole number from ``least`` to ``most``."""
 
+    @says({"type": "integer", "minimum": least, "maximum": most})
     def check(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
             raise wrong(f"found {quoted(value)}", "write a whole number")
@@ -135,6 +179,7 @@ def one_of(*words: str) -> Check:
     """One of a few words."""
     known = ", ".join(map(repr, words[:-1])) + f" or {words[-1]!r}"
 
+    @says({"enum": list(words)})
     def check(value: object) -> object:
         if not isinstance(value, str) or value not in words:
             raise wrong(f"found {quoted(value)}", f"write {known}")
@@ -147,8 +192,11 @@ def matching(pattern: str, todo: str, most: int = 1000) -> Check:
     """A line of a form, of at most so many characters."""
     form = re.compile(pattern)
 
+    schema = {"type": "string", "pattern": f"^({pattern})$", "maxLength": most}
+
+    @says(schema | {"description": todo})
     def check(value: object) -> str:
-        found = line(value)
+        found: str = line(value)
         if not form.fullmatch(found):
             raise wrong(f"found {quoted(found)}", f"write {todo}")
         if len(found) > most:

@@ -1,6 +1,7 @@
 """Which files of the package are made from others, and are they in step?
 
-``python -m paperstart._ship`` writes them, in a checkout, after a change of ``recipes/``.
+``python -m paperstart._ship`` writes them, after a change of ``recipes/`` or of what a
+file may say.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from pathlib import Path
 from paperstart._index import SHIPPED as INDEX
 from paperstart._index import index_text
 from paperstart._recipe_file import files_in
+from paperstart._schema import SHIPPED as SCHEMA
+from paperstart._schema import schema_text
 from paperstart.catalog import shipped_folder
 
 _Maker = Callable[[], str]
@@ -20,7 +23,7 @@ def _index() -> str:
     return index_text(files_in(shipped_folder()))
 
 
-MADE: dict[Path, _Maker] = {INDEX: _index}
+MADE: dict[Path, _Maker] = {INDEX: _index, SCHEMA: schema_text}
 """Each of these files, and what makes its text."""
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from paperstart import _fields as fields
 from paperstart._fields import FieldError, Problem
-from paperstart._scales import SCALES, Scale
+from paperstart._scales import CANONICAL, SCALES, Scale
 from paperstart._sense import complete, contradictions
 from paperstart._shape import SOURCE_HINT, list_of, mapping_of, maybe, shape
 from paperstart.errors import RecipeFormatError
@@ -296,7 +296,7 @@ _EXAMPLES = shape(
     {"value": fields.whole(1, 10**15), "source": _SOURCE},
     {"note": maybe(_LINE)},
 )
-_RECIPE = shape(
+RECIPE_SHAPE = shape(
     Recipe,
     {
         "id": fields.identifier,
@@ -305,7 +305,7 @@ _RECIPE = shape(
         "year": fields.whole(1950, 2100),
         "task": fields.identifier,
         "dataset": _LINE,
-        "hyperparameters": mapping_of(fields.name, _HYPERPARAMETER),
+        "hyperparameters": mapping_of(fields.name, _HYPERPARAMETER, CANONICAL),
         "checked": fields.day,
     },
     {
@@ -333,7 +333,7 @@ def checked_recipe(data: Any) -> Recipe:
         values = data["hyperparameters"]
         completed = {name: complete(name, hp) for name, hp in values.items()}
         data = {**data, "hyperparameters": completed}
-    recipe: Recipe = _RECIPE(data)
+    recipe: Recipe = RECIPE_SHAPE(data)
     problems = _inconsistencies(recipe)
     if problems:
         raise FieldError(problems)

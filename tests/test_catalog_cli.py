@@ -11,6 +11,7 @@ import pytest
 from recipe_text import GOOD
 
 from paperstart import list_recipes, load_recipe
+from paperstart._schema import SHIPPED
 from paperstart.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
@@ -214,6 +215,13 @@ class TestOthers:
         for key in ("recipes", "values", "alternatives"):
             parts = [task[key] for task in data["tasks"].values()]
             assert sum(parts) == data["total"][key]
+
+    def test_schema(self, run: Run) -> None:
+        """The schema that is printed is not the one that ships."""
+        code, out, err = run("schema")
+
+        assert (code, err) == (0, "")
+        assert out == SHIPPED.read_text(encoding="utf-8")
 
     def test_stats_for_people(self, run: Run) -> None:
         """The table has other counts than the JSON data."""

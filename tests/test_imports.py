@@ -25,7 +25,7 @@ FLOORS = (
     *("errors", "_fields", "_shape", "_scales", "_sense", "_yaml"),
     *("_axis", "_refine", "_natural", "space", "_length", "_rules", "adapt"),
     *("recipe", "_recipe_file", "_index", "catalog", "_show", "_show_adapted"),
-    *("_ship", "_query", "_compare", "_cite", "_stats"),
+    *("_schema", "_ship", "_query", "_compare", "_cite", "_stats"),
     *("_history", "_draw", "_published", "_column", "sampler"),
     *("_bn_layers", "batchnorm", "_bn_record", "_store", "tracking", "_logged"),
     *("_system", "_fit_record", "_fit_run", "_trial_report", "callback", "demo"),
@@ -36,7 +36,7 @@ FLOORS = (
 LIGHT = ("errors", "_fields", "_shape", "_scales", "_sense", "_yaml", "recipe")
 LIGHT += ("_length", "_rules", "adapt", "_show_adapted")
 LIGHT += ("_recipe_file", "_index", "_query", "_compare", "_cite", "_stats")
-LIGHT += ("_print", "_catalog_cli")
+LIGHT += ("_print", "_catalog_cli", "_schema")
 LIGHT += ("catalog", "_show", "cli", "__init__", "__main__")
 SEARCH_WING = (*LIGHT[:-3], "_axis", "_refine", "_natural", "space", "_history")
 SEARCH_WING += ("_draw", "_published", "_column", "sampler")
