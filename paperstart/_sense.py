@@ -7,7 +7,7 @@ nothing, and finds what then contradicts itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from paperstart._fields import Problem, is_list, is_number, quoted
@@ -19,6 +19,7 @@ from paperstart._scales import (
     canonical,
     default_range,
 )
+from paperstart._spread import Spread, range_within, spread_of
 
 _COUNTED = ("epochs", "steps")  # whole or not, as published: 90, but also 2.4
 
@@ -47,8 +48,20 @@ class Hyperparameter(Protocol):
     def alternatives(self) -> Sequence[Alternative]: ...
 
 
-def complete(name: str, data: Any) -> Any:
-    """Unchecked ``data`` of one hyperparameter with what its name says filled in."""
+def complete_all(task: object, values: dict[Any, Any]) -> dict[Any, Any]:
+    """Unchecked data of a recipe's hyperparameters, each completed."""
+    optimizer = values.get("optimizer")
+    kind = optimizer.get("value") if isinstance(optimizer, dict) else None
+    spread = spread_of(task, kind)
+    return {name: complete(name, data, spread) for name, data in values.items()}
+
+
+def complete(name: Any, data: Any, spread: Mapping[str, Spread]) -> Any:
+    """Unchecked ``data`` of one hyperparameter with what its name says filled in.
+
+    Its range comes from the file, else from the spread of published values, else from
+    the name.
+    """
     if not isinstance(data, dict) or "value" not in data:
         return data
     data = dict(data)
@@ -56,7 +69,7 @@ def complete(name: str, data: Any) -> Any:
     others = others if is_list(others) else ()
     others = [a["value"] for a in others if isinstance(a, dict) and "value" in a]
     if is_number(data["value"]):
-        _complete_number(name, data, others)
+        _complete_number(name, data, others, spread.get(name))
     else:
         _complete_choices(data, others)
     return data
@@ -73,7 +86,9 @@ def contradictions(name: str, hp: Hyperparameter) -> list[Problem]:
     return problems or [*_odd_scale(name, hp)] or [*_odd_range(hp, known)]
 
 
-def _complete_number(name: str, data: dict[str, Any], others: list[Any]) -> None:
+def _complete_number(
+    name: str, data: dict[str, Any], others: list[Any], spread: Spread | None
+) -> None:
     known = CANONICAL.get(name)
     if known is not None:
         data.setdefault("scale", known.scale)
@@ -84,7 +99,14 @@ def _complete_number(name: str, data: dict[str, Any], others: list[Any]) -> None
     if scale == "log1m" or (is_rate and not any(word in name for word in _COUNTED)):
         # A rate of 1 is 1.0: the number's type follows the name, not the spelling.
         data["value"] = float(data["value"])
-    ends = default_range(name, data["value"], scale)
+    ends, origin = None, "recipe"
+    if spread is not None and known is not None and scale == known.scale:
+        ends, count = range_within(name, data["value"], spread), spread[2]
+        origin = f"{count} recipes" if not {"low", "high"} & set(data) else origin
+    if ends is None:
+        ends = default_range(name, data["value"], scale)
+        origin = "default" if not {"low", "high"} & set(data) else "recipe"
+    data.setdefault("range_source", origin)
     if ends is not None:
         numbers = [other for other in others if is_number(other)]
         data.setdefault("low", min([ends[0], *numbers]))

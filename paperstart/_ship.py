@@ -6,14 +6,17 @@ file may say.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from paperstart._fields import is_number
 from paperstart._index import SHIPPED as INDEX
 from paperstart._index import index_text
-from paperstart._recipe_file import files_in
+from paperstart._recipe_file import files_in, read_recipe
 from paperstart._schema import SHIPPED as SCHEMA
 from paperstart._schema import schema_text
+from paperstart._spread import SHIPPED as SPREAD
+from paperstart._spread import Published, has_spread, spread_text
 from paperstart.catalog import shipped_folder
 
 _Maker = Callable[[], str]
@@ -23,7 +26,21 @@ def _index() -> str:
     return index_text(files_in(shipped_folder()))
 
 
-MADE: dict[Path, _Maker] = {INDEX: _index, SCHEMA: schema_text}
+def _spread() -> str:
+    return spread_text(_published())
+
+
+def _published() -> Iterator[Published]:
+    for path in files_in(shipped_folder()):
+        recipe = read_recipe(path)
+        values = recipe.published
+        optimizer = values.get("optimizer")
+        for name in filter(has_spread, values):
+            if isinstance(optimizer, str) and is_number(values[name]):
+                yield recipe.task, optimizer, name, values[name]
+
+
+MADE: dict[Path, _Maker] = {SPREAD: _spread, INDEX: _index, SCHEMA: schema_text}
 """Each of these files, and what makes its text."""
 
 

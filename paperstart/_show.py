@@ -106,14 +106,26 @@ def shown(value: Any) -> str:
 
 
 def _values(hyperparameters: dict[str, Hyperparameter]) -> Table:
-    table = _columns(3)
+    table = _columns(4)
     for name, hp in hyperparameters.items():
         value = shown(hp.value)
-        table.add_row(name, value, hp.unit or "", _place(hp.source))
+        table.add_row(name, value, hp.unit or "", _range(hp), _place(hp.source))
         for other in hp.alternatives:
             value = f"or {shown(other.value)}"
-            table.add_row("", value, "", _place(other.source), style="dim")
+            table.add_row("", value, "", "", _place(other.source), style="dim")
     return table
+
+
+def _range(hp: Hyperparameter) -> str:
+    """The range of a coarse round, and what it comes from."""
+    if hp.low is None or hp.high is None:
+        return ""
+    low, high = (
+        str(end) if isinstance(end, int) else f"{end:.3g}" for end in (hp.low, hp.high)
+    )
+    origin = {"recipe": "the recipe's own", "default": "default"}
+    source = hp.range_source or "default"
+    return f"{low} to {high}, {origin.get(source, f'from {source}')}"
 
 
 def _notes(recipe: Recipe) -> Iterator[tuple[str, str]]:

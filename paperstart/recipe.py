@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from paperstart import _fields as fields
 from paperstart._fields import FieldError, Problem
 from paperstart._scales import CANONICAL, SCALES, Scale
-from paperstart._sense import complete, contradictions
+from paperstart._sense import complete_all, contradictions
 from paperstart._shape import SOURCE_HINT, list_of, mapping_of, maybe, shape
 from paperstart.errors import RecipeFormatError
 
@@ -65,6 +65,8 @@ class Hyperparameter:
             ``fixed`` for what is not searched.
         low: lower end of the range of a coarse round; ``None`` unless a number.
         high: its upper end.
+        range_source: what the range comes from: ``recipe``, how many recipes of this
+            task and optimizer publish a value (``12 recipes``), or ``default``.
         choices: what a search may choose from; ``None`` unless categorical.
         alternatives: other published values.
         note: one line of ours, where a reader would stumble.
@@ -76,6 +78,7 @@ class Hyperparameter:
     scale: Scale = "fixed"
     low: float | int | None = None
     high: float | int | None = None
+    range_source: str | None = None
     choices: tuple[Any, ...] | None = None
     alternatives: tuple[Alternative, ...] = ()
     note: str | None = None
@@ -262,6 +265,7 @@ _ALTERNATIVE = shape(
     {"value": fields.plain_value, "source": _SOURCE},
     {"note": maybe(_LINE)},
 )
+_ORIGIN = r"recipe|default|[0-9]{1,6} recipes"
 _HYPERPARAMETER = shape(
     Hyperparameter,
     {"value": fields.plain_value, "source": _SOURCE},
@@ -270,6 +274,7 @@ _HYPERPARAMETER = shape(
         "scale": maybe(fields.one_of(*SCALES)),
         "low": maybe(fields.number),
         "high": maybe(fields.number),
+        "range_source": maybe(fields.matching(_ORIGIN, "what the range comes from")),
         "choices": maybe(fields.choices),
         "alternatives": list_of(_ALTERNATIVE),
         "note": maybe(_LINE),
@@ -331,8 +336,7 @@ def checked_recipe(data: Any) -> Recipe:
     """
     if isinstance(data, dict) and isinstance(data.get("hyperparameters"), dict):
         values = data["hyperparameters"]
-        completed = {name: complete(name, hp) for name, hp in values.items()}
-        data = {**data, "hyperparameters": completed}
+        data = {**data, "hyperparameters": complete_all(data.get("task"), values)}
     recipe: Recipe = RECIPE_SHAPE(data)
     problems = _inconsistencies(recipe)
     if problems:

@@ -22,7 +22,7 @@ HEAVY |= {"sklearn", "pandas", "matplotlib", "plotly", "ray", "psutil"}
 # From the ground floor up; a file may import those before it. A file that is not here
 # still must not close a circle.
 FLOORS = (
-    *("errors", "_fields", "_shape", "_scales", "_sense", "_yaml"),
+    *("errors", "_fields", "_shape", "_scales", "_spread", "_sense", "_yaml"),
     *("_axis", "_refine", "_natural", "space", "_length", "_rules", "adapt"),
     *("recipe", "_recipe_file", "_index", "catalog", "_show", "_show_adapted"),
     *("_schema", "_ship", "_query", "_compare", "_cite", "_stats"),
@@ -36,7 +36,7 @@ FLOORS = (
 LIGHT = ("errors", "_fields", "_shape", "_scales", "_sense", "_yaml", "recipe")
 LIGHT += ("_length", "_rules", "adapt", "_show_adapted")
 LIGHT += ("_recipe_file", "_index", "_query", "_compare", "_cite", "_stats")
-LIGHT += ("_print", "_catalog_cli", "_schema")
+LIGHT += ("_print", "_catalog_cli", "_schema", "_spread")
 LIGHT += ("catalog", "_show", "cli", "__init__", "__main__")
 SEARCH_WING = (*LIGHT[:-3], "_axis", "_refine", "_natural", "space", "_history")
 SEARCH_WING += ("_draw", "_published", "_column", "sampler")
