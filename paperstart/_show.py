@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from paperstart._index import Summary
-from paperstart.recipe import Hyperparameter, Recipe, Source
+from paperstart._parts import Hyperparameter, Source
+from paperstart.recipe import Recipe
 
 _KIND = {"paper": "", "official-code": " (code)", "official-docs": " (docs)"}
 

@@ -16,9 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 from paperstart import _fields as fields
 from paperstart._fields import FieldError, Problem
-from paperstart._scales import CANONICAL, SCALES, Scale
+from paperstart._parts import (
+    COMPUTE,
+    EXAMPLES,
+    HYPERPARAMETER,
+    REPORTED,
+    WEIGHTS,
+    Compute,
+    Hyperparameter,
+    Reported,
+    TrainingExamples,
+    Weights,
+)
+from paperstart._scales import CANONICAL
 from paperstart._sense import complete_all, contradictions
-from paperstart._shape import SOURCE_HINT, list_of, mapping_of, maybe, shape
+from paperstart._shape import list_of, mapping_of, maybe, shape
 from paperstart.errors import RecipeFormatError
 
 if TYPE_CHECKING:
@@ -27,99 +39,6 @@ if TYPE_CHECKING:
 
     from paperstart.adapt import Adapted
     from paperstart.space import Ranges
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where one value was published.
-
-    Attributes:
-        kind: ``paper``, ``official-code`` (its authors' code), or ``official-docs``.
-        where: section, table or appendix; or the file's path and line.
-        url: the arXiv id with its version, or the file at a commit.
-    """
-
-    kind: str
-    where: str
-    url: str
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """Another published value of the same hyperparameter, with its own source."""
-
-    value: Any
-    source: Source
-    note: str | None = None
-
-
-@dataclass(frozen=True)
-class Hyperparameter:
-    """One published hyperparameter.
-
-    Attributes:
-        value: as published: a number, a text, a truth value, or a list of milestones.
-        source: where it was published.
-        unit: what one of it is, where the type does not say.
-        scale: ``log``, ``log1m`` (log of 1 - x), ``linear``, ``categorical``, or
-            ``fixed`` for what is not searched.
-        low: lower end of the range of a coarse round; ``None`` unless a number.
-        high: its upper end.
-        range_source: what the range comes from: ``recipe``, how many recipes of this
-            task and optimizer publish a value (``12 recipes``), or ``default``.
-        choices: what a search may choose from; ``None`` unless categorical.
-        alternatives: other published values.
-        note: one line of ours, where a reader would stumble.
-    """
-
-    value: Any
-    source: Source
-    unit: str | None = None
-    scale: Scale = "fixed"
-    low: float | int | None = None
-    high: float | int | None = None
-    range_source: str | None = None
-    choices: tuple[Any, ...] | None = None
-    alternatives: tuple[Alternative, ...] = ()
-    note: str | None = None
-
-
-@dataclass(frozen=True)
-class Weights:
-    """Published weights of the architecture, by name."""
-
-    library: str
-    name: str
-    license: str | None = None
-
-
-@dataclass(frozen=True)
-class Reported:
-    """A published result of this set-up."""
-
-    metric: str
-    value: float | int
-    split: str
-    source: Source
-    unit: str | None = None
-
-
-@dataclass(frozen=True)
-class Compute:
-    """What the published training ran on."""
-
-    devices: str
-    source: Source
-    hours: float | int | None = None
-
-
-@dataclass(frozen=True)
-class TrainingExamples:
-    """How many examples one epoch has."""
-
-    value: int
-    source: Source
-    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -249,68 +168,16 @@ class Recipe:
         )
 
 
-_LINE = fields.line
-_SOURCE = shape(
-    Source,
-    {
-        "kind": fields.one_of("paper", "official-code", "official-docs"),
-        "where": _LINE,
-        "url": fields.url,
-    },
-    {},
-    hint=SOURCE_HINT,
-)
-_ALTERNATIVE = shape(
-    Alternative,
-    {"value": fields.plain_value, "source": _SOURCE},
-    {"note": maybe(_LINE)},
-)
-_ORIGIN = r"recipe|default|[0-9]{1,6} recipes"
-_HYPERPARAMETER = shape(
-    Hyperparameter,
-    {"value": fields.plain_value, "source": _SOURCE},
-    {
-        "unit": maybe(_LINE),
-        "scale": maybe(fields.one_of(*SCALES)),
-        "low": maybe(fields.number),
-        "high": maybe(fields.number),
-        "range_source": maybe(fields.matching(_ORIGIN, "what the range comes from")),
-        "choices": maybe(fields.choices),
-        "alternatives": list_of(_ALTERNATIVE),
-        "note": maybe(_LINE),
-    },
-)
-_WEIGHTS = shape(Weights, {"library": _LINE, "name": _LINE}, {"license": maybe(_LINE)})
-_REPORTED = shape(
-    Reported,
-    {
-        "metric": fields.name,
-        "value": fields.number,
-        "split": _LINE,
-        "source": _SOURCE,
-    },
-    {"unit": maybe(_LINE)},
-)
-_COMPUTE = shape(
-    Compute,
-    {"devices": _LINE, "source": _SOURCE},
-    {"hours": maybe(fields.number)},
-)
-_EXAMPLES = shape(
-    TrainingExamples,
-    {"value": fields.whole(1, 10**15), "source": _SOURCE},
-    {"note": maybe(_LINE)},
-)
 RECIPE_SHAPE = shape(
     Recipe,
     {
         "id": fields.identifier,
-        "title": _LINE,
-        "model": _LINE,
+        "title": fields.line,
+        "model": fields.line,
         "year": fields.whole(1950, 2100),
         "task": fields.identifier,
-        "dataset": _LINE,
-        "hyperparameters": mapping_of(fields.name, _HYPERPARAMETER, CANONICAL),
+        "dataset": fields.line,
+        "hyperparameters": mapping_of(fields.name, HYPERPARAMETER, CANONICAL),
         "checked": fields.day,
     },
     {
@@ -318,11 +185,11 @@ RECIPE_SHAPE = shape(
         "url": maybe(fields.url),
         "aliases": list_of(fields.alias),
         "undisclosed": list_of(fields.name),
-        "weights": list_of(_WEIGHTS),
-        "reported": list_of(_REPORTED),
-        "compute": maybe(_COMPUTE),
-        "training_examples": maybe(_EXAMPLES),
-        "note": maybe(_LINE),
+        "weights": list_of(WEIGHTS),
+        "reported": list_of(REPORTED),
+        "compute": maybe(COMPUTE),
+        "training_examples": maybe(EXAMPLES),
+        "note": maybe(fields.line),
     },
 )
 """The schema of a recipe file: its keys, and what each may be."""

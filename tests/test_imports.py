@@ -23,6 +23,7 @@ HEAVY |= {"sklearn", "pandas", "matplotlib", "plotly", "ray", "psutil"}
 # still must not close a circle.
 FLOORS = (
     *("errors", "_fields", "_shape", "_scales", "_spread", "_sense", "_yaml"),
+    "_parts",
     *("_axis", "_refine", "_natural", "space", "_length", "_rules", "adapt"),
     *("recipe", "_recipe_file", "_index", "catalog", "_show", "_show_adapted"),
     *("_schema", "_ship", "_query", "_compare", "_cite", "_stats"),
@@ -33,7 +34,8 @@ FLOORS = (
     *("_progress", "_report", "_search_cli", "_print", "_catalog_cli", "cli"),
     *("__init__", "__main__"),
 )
-LIGHT = ("errors", "_fields", "_shape", "_scales", "_sense", "_yaml", "recipe")
+LIGHT = ("errors", "_fields", "_shape", "_scales", "_sense", "_yaml", "_parts")
+LIGHT += ("recipe",)
 LIGHT += ("_length", "_rules", "adapt", "_show_adapted")
 LIGHT += ("_recipe_file", "_index", "_query", "_compare", "_cite", "_stats")
 LIGHT += ("_print", "_catalog_cli", "_schema", "_spread")
