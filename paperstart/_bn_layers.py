@@ -91,7 +91,8 @@ def find_batchnorm_layers(module: nn.Module) -> list[BatchNormLayer]:
 def take_snapshot(layers: Sequence[BatchNormLayer]) -> BatchNormSnapshot:
     """Copy what the layers hold now to the host; the model is not changed.
 
-    On a GPU this waits for the step to finish.
+    On a GPU this waits for the step to finish, and once more for each layer's count
+    of updates.
     """
     return BatchNormSnapshot(
         mean=_flat([layer.buffers["running_mean"] for layer in layers]),
