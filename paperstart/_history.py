@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -17,10 +17,11 @@ from typing import Any, Protocol, TypeVar
 from optuna.distributions import CategoricalDistribution
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 DRAW_ATTR = "paperstart.draw"
-"""Trial attribute: ``kind`` of draw, ``round``, and ``point`` of a published one."""
+"""Trial attribute: ``kind`` of draw, ``round``, ``point`` of a published one, and the
+``region`` (two ends in its own unit) of each hyperparameter that the draw came from."""
 INTERRUPTED_ATTR = "paperstart.interrupted"
 """Trial attribute of a trial that somebody stopped: its point is tried again."""
 KEPT = 256
@@ -165,9 +166,15 @@ def loss_of(study: Study, trial: FrozenTrial) -> float:
     return -trial.value if study.direction == StudyDirection.MAXIMIZE else trial.value
 
 
+def draw_attr(trial: BaseTrial) -> Mapping[str, Any]:
+    """How the sampler drew a trial; empty if it was another sampler."""
+    attr: Mapping[str, Any] = trial.user_attrs.get(DRAW_ATTR, {})
+    return attr
+
+
 def point_of(trial: FrozenTrial) -> int | None:
     """Index of the published point that a trial tried."""
-    point: int | None = trial.user_attrs.get(DRAW_ATTR, {}).get("point")
+    point: int | None = draw_attr(trial).get("point")
     return point
 
 

@@ -20,9 +20,9 @@ from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
-from optuna.trial import BaseTrial, FrozenTrial
+from optuna.trial import BaseTrial
 
-from paperstart._history import DRAW_ATTR
+from paperstart._history import draw_attr
 from paperstart._scales import ratio
 from paperstart.recipe import Recipe
 
@@ -221,14 +221,14 @@ def param_values(
 
 def trial_name(trial: BaseTrial) -> str:
     """What a trial's run is called."""
-    point = draw_of(trial).get("point")
+    point = draw_attr(trial).get("point")
     suffix = "" if point is None else " (published)"
     return f"trial {trial.number}{suffix}"
 
 
 def trial_tags(trial: BaseTrial, study_name: str) -> dict[str, Any]:
     """Which trial a run is, and how its values came about."""
-    draw = draw_of(trial)
+    draw = draw_attr(trial)
     tags = {
         "paperstart.study": study_name,
         "paperstart.trial": trial.number,
@@ -239,11 +239,6 @@ def trial_tags(trial: BaseTrial, study_name: str) -> dict[str, Any]:
         tags["paperstart.draw"] = draw["kind"]
     return tags
 
-
-def draw_of(trial: BaseTrial | FrozenTrial) -> Mapping[str, Any]:
-    """How the sampler drew the trial; empty if it was another sampler."""
-    draw: Mapping[str, Any] = trial.user_attrs.get(DRAW_ATTR, {})
-    return draw
 
 
 def is_run_of(run: Run, trial: BaseTrial, study_name: str) -> bool:
