@@ -7,6 +7,7 @@ print it without Rich's markup and emoji, which would eat ``[30]`` and ``py:100:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -45,8 +46,7 @@ def summary_data(summary: Summary, fields: Iterable[str] = ()) -> dict[str, Any]
 def recipe_page(recipe: Recipe) -> RenderableType:
     """One recipe for people: values, units, sources, and what is not said."""
     parts: list[RenderableType] = [
-        Text.assemble((recipe.id, "bold"), f"  {recipe.title} ({recipe.year})"),
-        Text(f"{recipe.model} on {recipe.dataset}; {recipe.task}"),
+        *recipe_head(recipe),
         Text(),
         _values(recipe.hyperparameters),
         Text(),
@@ -73,6 +73,15 @@ def recipe_page(recipe: Recipe) -> RenderableType:
     for label, note in _notes(recipe):
         facts.add_row(label, note)
     return Group(*parts, facts)
+
+
+def recipe_head(recipe: Recipe) -> Iterator[Text]:
+    """What was published, by whom, and what was trained."""
+    yield Text.assemble((recipe.id, "bold"), f"  {recipe.title} ({recipe.year})")
+    names = [re.sub("[{}]", "", author) for author in recipe.authors]
+    if names:
+        yield Text(" and ".join(names) if len(names) < 3 else f"{names[0]} et al.")
+    yield Text(f"{recipe.model} on {recipe.dataset}; {recipe.task}")
 
 
 def recipes_table(summaries: Iterable[Summary], fields: Sequence[str] = ()) -> Table:
