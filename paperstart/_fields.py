@@ -163,12 +163,16 @@ def day(value: object) -> datetime.date:
         raise wrong(f"found {quoted(value)}", "write a day: 2026-01-31") from None
 
 
-@says({"type": "boolean"})
-def truth(value: object) -> bool:
-    """True or false."""
-    if not isinstance(value, bool):
-        raise wrong(f"found {quoted(value)}", "write true or false")
-    return value
+def truth(meaning: str) -> Check:
+    """True or false; ``meaning`` is for editors."""
+
+    @says({"type": "boolean", "description": meaning})
+    def check(value: object) -> bool:
+        if not isinstance(value, bool):
+            raise wrong(f"found {quoted(value)}", "write true or false")
+        return value
+
+    return check
 
 
 def whole(least: int, most: int) -> Check:

@@ -17,6 +17,8 @@ from rich.text import Text
 
 from paperstart._index import Summary
 from paperstart._parts import Hyperparameter, Source
+from paperstart._scales import default_range
+from paperstart._searched import varies_first
 from paperstart.recipe import Recipe
 
 _KIND = {"paper": "", "official-code": " (code)", "official-docs": " (docs)"}
@@ -53,6 +55,9 @@ def recipe_page(recipe: Recipe) -> RenderableType:
     ]
     facts = _columns()
     facts.add_row("undisclosed", ", ".join(recipe.undisclosed) or "nothing")
+    usual = ", ".join(_searched_undisclosed(recipe))
+    if usual:
+        facts.add_row("of these", f"searched over the usual range: {usual}")
     for result in recipe.reported:
         facts.add_row(
             "reported",
@@ -127,7 +132,12 @@ def _values(hyperparameters: dict[str, Hyperparameter]) -> Table:
 
 
 def _range(hp: Hyperparameter) -> str:
-    """The range of a coarse round, and what it comes from."""
+    """What a coarse round tries, and what that comes from."""
+    has_range = hp.low is not None or hp.choices is not None
+    if has_range and not hp.searched:
+        return "not searched unless asked"
+    if hp.choices is not None:
+        return " or ".join(map(shown, hp.choices))
     if hp.low is None or hp.high is None:
         return ""
     low, high = (
@@ -136,6 +146,14 @@ def _range(hp: Hyperparameter) -> str:
     origin = {"recipe": "the recipe's own", "default": "default"}
     source = hp.range_source or "default"
     return f"{low} to {high}, {origin.get(source, f'from {source}')}"
+
+
+def _searched_undisclosed(recipe: Recipe) -> Iterator[str]:
+    """What the source does not state, and a search varies all the same."""
+    for name in recipe.undisclosed:
+        ends = default_range(name, None)
+        if ends is not None and varies_first(name, recipe.hyperparameters):
+            yield f"{name} {ends[0]:g} to {ends[1]:g}"
 
 
 def _notes(recipe: Recipe) -> Iterator[tuple[str, str]]:

@@ -134,10 +134,14 @@ class Recipe:
     ) -> dict[str, BaseDistribution]:
         """Optuna distributions around the published values, on natural scales.
 
+        Of what an expert varies first (each hyperparameter says so: ``searched``), or
+        of what is asked for; the rest keeps its published value.
+
         Args:
-            only: vary these hyperparameters alone.
+            only: vary these hyperparameters alone, whichever they are.
             fixed: hyperparameters that are not searched, with their values.
-            ranges: ``(low, high)``, or a list of choices, instead of the recipe's.
+            ranges: ``(low, high)``, or a list of choices, instead of the recipe's; also
+                for what else would not be searched.
 
         Raises:
             SearchSpaceError: a name is unknown or a range is empty.

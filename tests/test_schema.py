@@ -73,6 +73,7 @@ def test_every_recipe_is_valid(path: Path) -> None:
         {"weights": [{"name": "a"}]},
         {"reported": [{"metric": "a"}]},
         {"compute": {"devices": "8 GPUs", "hours": "2"}},
+        {"hyperparameters": {"dropout": {"value": 0.1, "searched": "yes"}}},
         {"undisclosed": ["Learning rate"]},
     ],
     ids=str,
