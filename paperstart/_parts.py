@@ -126,8 +126,8 @@ ALTERNATIVE = shape(
     {"note": maybe(_LINE)},
 )
 _SEARCHED = (
-    "whether a search varies it that is not told what to vary; left out: where low, high "
-    "or choices are given, or by name"
+    "whether a search varies it that is not told what to vary; if left out: where low, "
+    "high or choices are given, or else by name"
 )
 _ORIGIN = r"recipe|default|[0-9]{1,6} recipes"
 HYPERPARAMETER = shape(
