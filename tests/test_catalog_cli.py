@@ -248,6 +248,15 @@ class TestAuthors:
         assert compared[0] == compared[1]
         assert [line for line in pages[0] if "et al." not in line] == pages[1]
 
+    def test_a_thousand_of_them(self, run: Run, tmp_path: Path) -> None:
+        """A file with the names of a large collaboration is too much for the reader."""
+        names = [f"Given-{i} Middle van der Family{i}" for i in range(1000)]
+        path = tmp_path / "own.yaml"
+        path.write_text(f"{GOOD}authors: [{', '.join(names)}]\n")
+
+        assert run("check", str(path)) == (0, "", "")
+        assert f"  author = {{{' and '.join(names)}}},\n" in run("cite", str(path))[1]
+
     def test_a_wrong_one_has_its_line(self, run: Run, tmp_path: Path) -> None:
         """`paperstart check` says neither which name is wrong nor where it stands."""
         path = tmp_path / "own.yaml"
