@@ -95,8 +95,8 @@ def compare(names: Sequence[str], catalog: Path | None, as_json: bool) -> None:
 def cite(name: str, catalog: Path | None) -> None:
     """Print the BibTeX entry of what a recipe was published in.
 
-    NAME is an id, an alias, or a recipe file; the entry's key is the recipe's id. The
-    catalog has no authors' names: add them from the entry's address.
+    NAME is an id, an alias, or a recipe file; the entry's key is the recipe's id. Where
+    a recipe names no authors, add them from the entry's address.
     """
     from paperstart._cite import bibtex
     from paperstart.catalog import load_recipe

@@ -1,11 +1,12 @@
 r"""How is a recipe's publication cited?
 
-One BibTeX entry that LaTeX accepts. The catalog has no names of authors; the arXiv id
-or the address leads to them.
+One BibTeX entry that LaTeX accepts. Where a recipe names no authors, the arXiv id or
+the address leads to them.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from paperstart.recipe import Recipe
@@ -25,6 +26,7 @@ _SPECIAL = {
     **{"\u2013": "--", "\u2014": "---", "\u2018": "`", "\u2019": "'"},
     **{"\u201c": "``", "\u201d": "''", "\u2026": r"\ldots{}", "\u00d7": r"$\times$"},
     **{"\u00df": r"{\ss}", "\u00f8": r"{\o}", "\u00d8": r"{\O}", "\u0142": r"{\l}"},
+    **{"\u0141": r"{\L}", "\u00e6": r"{\ae}", "\u00c6": r"{\AE}", "\u0131": r"{\i}"},
 }
 _ACCENTS = {
     **{"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0308": '"'},
@@ -37,12 +39,13 @@ _IN_URL = {sign: f"%{ord(sign):02X}" for sign in '\\{}"^`<> '}
 
 def bibtex(recipe: Recipe) -> str:
     """The BibTeX entry of what the recipe was published in; its key is the id."""
-    fields = {
-        "title": f"{{{latex(recipe.title)}}}",  # the second pair keeps capitals
-        "year": str(recipe.year),
-        # Without authors, BibTeX's styles sort and label by this.
-        "key": latex(recipe.title),
-    }
+    fields = {}
+    if recipe.authors:
+        fields["author"] = " and ".join(map(_name, recipe.authors))
+    fields["title"] = f"{{{latex(recipe.title)}}}"  # the second pair keeps capitals
+    fields["year"] = str(recipe.year)
+    if not recipe.authors:  # BibTeX's styles sort and label by this
+        fields["key"] = latex(recipe.title)
     if recipe.arxiv is not None:
         fields["eprint"] = recipe.arxiv
         fields["archivePrefix"] = "arXiv"
@@ -50,6 +53,14 @@ def bibtex(recipe: Recipe) -> str:
     fields["url"] = "".join(_IN_URL.get(sign, sign) for sign in url)
     lines = [f"  {name} = {{{text}}}," for name, text in fields.items()]
     return "\n".join([f"@misc{{{recipe.id},", *lines, "}"])
+
+
+def _name(author: str) -> str:
+    """A name as LaTeX sets it; its braces stay, which make one word to BibTeX."""
+    return "".join(
+        part if part in ("{", "}") else latex(part)
+        for part in re.split("([{}])", author)
+    )
 
 
 def latex(text: str) -> str:

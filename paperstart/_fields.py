@@ -22,6 +22,11 @@ Schema = dict[str, Any]
 _ID = r"[a-z0-9]+(-[a-z0-9]+)*"
 _ALIAS = r"[a-z0-9]+([._-][a-z0-9]+)*"
 _NAME = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
+# BibTeX ends a name at the word "and", and takes "others" for "et al."; what stands in
+# braces is one word to it. A backslash would be a command, and a comma turns a name.
+_GROUP = r"\{[^\s{}\\]+( [^\s{}\\]+)*\}"
+_WORD = rf"(?![Aa][Nn][Dd]( |$))([^\s,{{}}\\]|{_GROUP})+"
+_AUTHOR = f"(?!others$){_WORD}( {_WORD})*"
 
 
 class FieldError(Exception):
@@ -158,6 +163,18 @@ def day(value: object) -> datetime.date:
         raise wrong(f"found {quoted(value)}", "write a day: 2026-01-31") from None
 
 
+def truth(meaning: str) -> Check:
+    """True or false; ``meaning`` is for editors."""
+
+    @says({"type": "boolean", "description": meaning})
+    def check(value: object) -> bool:
+        if not isinstance(value, bool):
+            raise wrong(f"found {quoted(value)}", "write true or false")
+        return value
+
+    return check
+
+
 def whole(least: int, most: int) -> Check:
     """A whole number from ``least`` to ``most``."""
 
@@ -218,3 +235,9 @@ alias = matching(
     _ALIAS, "lower-case letters and digits, joined by - _ or .: resnet-50", 80
 )
 name = matching(_NAME, "lower-case words, joined by underscores: learning_rate", 60)
+author = matching(
+    _AUTHOR,
+    "one 'Given Family' without a comma, or an organization in quotes and braces: "
+    '"{BigScience Workshop}"',
+    200,
+)

@@ -52,6 +52,7 @@ class Hyperparameter:
         high: its upper end.
         range_source: what the range comes from: ``recipe``, how many recipes of this
             task and optimizer publish a value (``12 recipes``), or ``default``.
+        searched: whether a search varies it that is not told what to vary.
         choices: what a search may choose from; ``None`` unless categorical.
         alternatives: other published values.
         note: one line of ours, where a reader would stumble.
@@ -64,6 +65,7 @@ class Hyperparameter:
     low: float | int | None = None
     high: float | int | None = None
     range_source: str | None = None
+    searched: bool = False
     choices: tuple[Any, ...] | None = None
     alternatives: tuple[Alternative, ...] = ()
     note: str | None = None
@@ -123,6 +125,10 @@ ALTERNATIVE = shape(
     {"value": fields.plain_value, "source": SOURCE},
     {"note": maybe(_LINE)},
 )
+_SEARCHED = (
+    "whether a search varies it that is not told what to vary; if left out: where low, "
+    "high or choices are given, or else by name"
+)
 _ORIGIN = r"recipe|default|[0-9]{1,6} recipes"
 HYPERPARAMETER = shape(
     Hyperparameter,
@@ -133,6 +139,7 @@ HYPERPARAMETER = shape(
         "low": maybe(fields.number),
         "high": maybe(fields.number),
         "range_source": maybe(fields.matching(_ORIGIN, "what the range comes from")),
+        "searched": maybe(fields.truth(_SEARCHED), nothing=False),
         "choices": maybe(fields.choices),
         "alternatives": list_of(ALTERNATIVE),
         "note": maybe(_LINE),

@@ -7,7 +7,7 @@ nothing, and finds what then contradicts itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from paperstart._fields import Problem, is_list, is_number, quoted
@@ -19,6 +19,7 @@ from paperstart._scales import (
     canonical,
     default_range,
 )
+from paperstart._searched import varies_first
 from paperstart._spread import Spread, range_within, spread_of
 
 _COUNTED = ("epochs", "steps")  # whole or not, as published: 90, but also 2.4
@@ -45,6 +46,8 @@ class Hyperparameter(Protocol):
     @property
     def choices(self) -> tuple[Any, ...] | None: ...
     @property
+    def searched(self) -> bool: ...
+    @property
     def alternatives(self) -> Sequence[Alternative]: ...
 
 
@@ -53,17 +56,20 @@ def complete_all(task: object, values: dict[Any, Any]) -> dict[Any, Any]:
     optimizer = values.get("optimizer")
     kind = optimizer.get("value") if isinstance(optimizer, dict) else None
     spread = spread_of(task, kind)
-    return {name: complete(name, data, spread) for name, data in values.items()}
+    return {name: complete(name, data, spread, values) for name, data in values.items()}
 
 
-def complete(name: Any, data: Any, spread: Mapping[str, Spread]) -> Any:
+def complete(
+    name: Any, data: Any, spread: Mapping[str, Spread], published: Collection[Any]
+) -> Any:
     """Unchecked ``data`` of one hyperparameter with what its name says filled in.
 
     Its range comes from the file, else from the spread of published values, else from
-    the name.
+    the name; and so does whether a search varies it, where it has a range or choices.
     """
     if not isinstance(data, dict) or "value" not in data:
         return data
+    is_asked = any(data.get(key) is not None for key in ("low", "high", "choices"))
     data = dict(data)
     others = data.get("alternatives")
     others = others if is_list(others) else ()
@@ -72,6 +78,9 @@ def complete(name: Any, data: Any, spread: Mapping[str, Spread]) -> Any:
         _complete_number(name, data, others, spread.get(name))
     else:
         _complete_choices(data, others)
+    if data.get("searched") is None:
+        first = is_asked or varies_first(name, published)
+        data["searched"] = first and _has_choice(data["scale"], data.get("choices"))
     return data
 
 
@@ -120,6 +129,11 @@ def _complete_choices(data: dict[str, Any], others: list[Any]) -> None:
         data["choices"] = choices if len(choices) > 1 else None
 
 
+def _has_choice(scale: Any, choices: Any) -> bool:
+    """Whether there is a range or a list of choices to search."""
+    return scale in NUMERIC_SCALES or (scale == "categorical" and choices is not None)
+
+
 def _distinct(values: list[Any]) -> list[Any]:
     """Each of the values once; without what no choice can be."""
     words = (str, bool, int, float)
@@ -166,6 +180,9 @@ def _odd_range(hp: Hyperparameter, known: Canonical) -> Iterator[Problem]:
     if hp.choices is not None and hp.value not in hp.choices:
         found = f"found {quoted(hp.value)} outside its own choices {quoted(hp.choices)}"
         yield ("value",), found, "add it to the choices, or correct it"
+    if hp.searched and not _has_choice(hp.scale, hp.choices):
+        found = "found true, and there is neither a range nor a list of choices"
+        yield ("searched",), found, "write choices, or leave searched out"
     if hp.scale not in NUMERIC_SCALES:
         for key, end in (("low", hp.low), ("high", hp.high)):
             if end is not None:

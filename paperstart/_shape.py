@@ -57,13 +57,20 @@ def shape(
     return check
 
 
-def list_of(check_item: Check) -> Check:
-    """A list, as a tuple."""
+def list_of(check_item: Check, least: int = 0, most: int | None = None) -> Check:
+    """A list of so many items, as a tuple."""
+    bounds = {"minItems": least or None, "maxItems": most}
+    told = {key: bound for key, bound in bounds.items() if bound is not None}
 
-    @says({"type": "array", "items": check_item.schema})
+    @says({"type": "array", "items": check_item.schema, **told})
     def check(value: object) -> tuple[Any, ...]:
         if not is_list(value):
             raise wrong(f"found {quoted(value)}", "write a list: [one, two]")
+        if len(value) < least:
+            todo = f"write at least {least}, or leave the key out"
+            raise wrong(f"found {len(value)} entries", todo)
+        if most is not None and len(value) > most:
+            raise wrong(f"found {len(value):,} entries", f"write at most {most:,}")
         problems: list[Problem] = []
         checked: dict[int, Any] = {}
         for i, item in enumerate(value):
@@ -104,12 +111,12 @@ def mapping_of(
     return check
 
 
-def maybe(check_value: Check) -> Check:
+def maybe(check_value: Check, nothing: Any = None) -> Check:
     """Something, or ``None``, which says nothing; a file leaves the key out instead."""
 
     @says(check_value.schema)
     def check(value: object) -> Any:
-        return None if value is None else check_value(value)
+        return nothing if value is None else check_value(value)
 
     return check
 

@@ -7,6 +7,7 @@ print it without Rich's markup and emoji, which would eat ``[30]`` and ``py:100:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from rich.text import Text
 
 from paperstart._index import Summary
 from paperstart._parts import Hyperparameter, Source
+from paperstart._scales import default_range
+from paperstart._searched import varies_first
 from paperstart.recipe import Recipe
 
 _KIND = {"paper": "", "official-code": " (code)", "official-docs": " (docs)"}
@@ -45,14 +48,16 @@ def summary_data(summary: Summary, fields: Iterable[str] = ()) -> dict[str, Any]
 def recipe_page(recipe: Recipe) -> RenderableType:
     """One recipe for people: values, units, sources, and what is not said."""
     parts: list[RenderableType] = [
-        Text.assemble((recipe.id, "bold"), f"  {recipe.title} ({recipe.year})"),
-        Text(f"{recipe.model} on {recipe.dataset}; {recipe.task}"),
+        *recipe_head(recipe),
         Text(),
         _values(recipe.hyperparameters),
         Text(),
     ]
     facts = _columns()
     facts.add_row("undisclosed", ", ".join(recipe.undisclosed) or "nothing")
+    usual = ", ".join(_searched_undisclosed(recipe))
+    if usual:
+        facts.add_row("of these", f"searched over the usual range: {usual}")
     for result in recipe.reported:
         facts.add_row(
             "reported",
@@ -73,6 +78,15 @@ def recipe_page(recipe: Recipe) -> RenderableType:
     for label, note in _notes(recipe):
         facts.add_row(label, note)
     return Group(*parts, facts)
+
+
+def recipe_head(recipe: Recipe) -> Iterator[Text]:
+    """What was published, by whom, and what was trained."""
+    yield Text.assemble((recipe.id, "bold"), f"  {recipe.title} ({recipe.year})")
+    names = [re.sub("[{}]", "", author) for author in recipe.authors]
+    if names:
+        yield Text(" and ".join(names) if len(names) < 3 else f"{names[0]} et al.")
+    yield Text(f"{recipe.model} on {recipe.dataset}; {recipe.task}")
 
 
 def recipes_table(summaries: Iterable[Summary], fields: Sequence[str] = ()) -> Table:
@@ -118,7 +132,12 @@ def _values(hyperparameters: dict[str, Hyperparameter]) -> Table:
 
 
 def _range(hp: Hyperparameter) -> str:
-    """The range of a coarse round, and what it comes from."""
+    """What a coarse round tries, and what that comes from."""
+    has_range = hp.low is not None or hp.choices is not None
+    if has_range and not hp.searched:
+        return "not searched unless asked"
+    if hp.choices is not None:
+        return " or ".join(map(shown, hp.choices))
     if hp.low is None or hp.high is None:
         return ""
     low, high = (
@@ -127,6 +146,14 @@ def _range(hp: Hyperparameter) -> str:
     origin = {"recipe": "the recipe's own", "default": "default"}
     source = hp.range_source or "default"
     return f"{low} to {high}, {origin.get(source, f'from {source}')}"
+
+
+def _searched_undisclosed(recipe: Recipe) -> Iterator[str]:
+    """What the source does not state, and a search varies all the same."""
+    for name in recipe.undisclosed:
+        ends = default_range(name, None)
+        if ends is not None and varies_first(name, recipe.hyperparameters):
+            yield f"{name} {ends[0]:g} to {ends[1]:g}"
 
 
 def _notes(recipe: Recipe) -> Iterator[tuple[str, str]]:

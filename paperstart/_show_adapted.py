@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from paperstart._rules import ASKED, Rule
-from paperstart._show import recipe_data, shown
+from paperstart._show import recipe_data, recipe_head, shown
 from paperstart.adapt import Adapted
 from paperstart.recipe import Recipe
 
@@ -27,8 +27,7 @@ def adapted_page(adapted: Adapted[Recipe]) -> RenderableType:
     """One recipe for people: published and adapted values, rules, their sources."""
     recipe = adapted.recipe
     return Group(
-        Text.assemble((recipe.id, "bold"), f"  {recipe.title} ({recipe.year})"),
-        Text(f"{recipe.model} on {recipe.dataset}; {recipe.task}"),
+        *recipe_head(recipe),
         Text(),
         _values(adapted),
         Text(),

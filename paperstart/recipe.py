@@ -41,9 +41,16 @@ if TYPE_CHECKING:
     from paperstart.space import Ranges
 
 
+MOST_AUTHORS = 1000
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """One published training set-up, each value with the place of its publication."""
+    """One published training set-up, each value with the place of its publication.
+
+    The authors are those of the publication, in its order, each as BibTeX reads a name:
+    ``Given Family``, or an organization in braces. There are none if the file has none.
+    """
 
     id: str
     title: str
@@ -55,6 +62,7 @@ class Recipe:
     checked: datetime.date
     arxiv: str | None = None
     url: str | None = None
+    authors: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     undisclosed: tuple[str, ...] = ()
     weights: tuple[Weights, ...] = ()
@@ -84,6 +92,7 @@ class Recipe:
         """Plain data for JSON, from which `from_data` makes the same recipe."""
         data = dataclasses.asdict(self)
         data["checked"] = self.checked.isoformat()
+        data["authors"] = self.authors or None
         return data
 
     @property
@@ -125,10 +134,14 @@ class Recipe:
     ) -> dict[str, BaseDistribution]:
         """Optuna distributions around the published values, on natural scales.
 
+        Of what an expert varies first (each hyperparameter says so: ``searched``), or
+        of what is asked for; the rest keeps its published value.
+
         Args:
-            only: vary these hyperparameters alone.
+            only: vary these hyperparameters alone, whichever they are.
             fixed: hyperparameters that are not searched, with their values.
-            ranges: ``(low, high)``, or a list of choices, instead of the recipe's.
+            ranges: ``(low, high)``, or a list of choices, instead of the recipe's; also
+                for what else would not be searched.
 
         Raises:
             SearchSpaceError: a name is unknown or a range is empty.
@@ -183,6 +196,7 @@ RECIPE_SHAPE = shape(
     {
         "arxiv": maybe(fields.arxiv),
         "url": maybe(fields.url),
+        "authors": maybe(list_of(fields.author, 1, MOST_AUTHORS), nothing=()),
         "aliases": list_of(fields.alias),
         "undisclosed": list_of(fields.name),
         "weights": list_of(WEIGHTS),

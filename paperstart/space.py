@@ -20,12 +20,8 @@ from optuna.distributions import (
 from optuna.trial import BaseTrial
 
 from paperstart._natural import is_number
-from paperstart._scales import (
-    Scale,
-    canonical,
-    default_range,
-    powers_of_two,
-)
+from paperstart._scales import Scale, canonical, default_range, powers_of_two
+from paperstart._searched import varies_first
 from paperstart.errors import SearchSpaceError
 
 Value = Any  # a float, int, str, bool, or a list of numbers such as milestones
@@ -44,6 +40,8 @@ class PublishedHyperparameter(Protocol):
     def high(self) -> float | None: ...
     @property
     def choices(self) -> tuple[Any, ...] | None: ...
+    @property
+    def searched(self) -> bool: ...
 
 
 Ranges = Mapping[str, "tuple[float, float] | Collection[Any]"]
@@ -57,18 +55,20 @@ def search_space(
     fixed: Mapping[str, Value] | None = None,
     ranges: Ranges | None = None,
 ) -> dict[str, BaseDistribution]:
-    """The distributions of what a recipe lets a search vary.
+    """The distributions of what a search varies.
 
-    Published numbers get a range around their value, and what the source does not
-    disclose its full range where the name is canonical. Text is searched where the
-    recipe names choices; lists (milestones) and base rates are not searched.
+    These are the hyperparameters that the recipe has as searched, and what the source
+    does not disclose of what a first search varies; or those that the user names.
+    Published numbers get a range around their value, and what is not disclosed its full
+    range where the name is canonical. Lists (milestones) and base rates have no range.
 
     Args:
         published: the recipe's hyperparameters by name.
         undisclosed: canonical names that the source does not state.
         only: vary these alone.
         fixed: values that are not searched.
-        ranges: ``(low, high)`` for a number, or a list of choices, by name.
+        ranges: ``(low, high)`` for a number, or a list of choices, by name; what has
+            one is searched, whatever the recipe says, unless ``only`` leaves it out.
 
     Raises:
         SearchSpaceError: a name is unknown, or a range is empty.
@@ -83,6 +83,8 @@ def search_space(
         if name in (fixed or {}) or (only is not None and name not in only):
             continue
         asked = (ranges or {}).get(name)
+        if only is None and asked is None and not _is_searched(name, published):
+            continue
         distribution = _distribution(name, published.get(name), asked)
         if distribution is not None:
             space[name] = distribution
@@ -133,6 +135,12 @@ def suggest_one(trial: BaseTrial, name: str, distribution: BaseDistribution) -> 
         )
     assert isinstance(distribution, CategoricalDistribution)
     return trial.suggest_categorical(name, distribution.choices)
+
+
+def _is_searched(name: str, published: Mapping[str, PublishedHyperparameter]) -> bool:
+    """Whether a search varies it that is not told what to vary."""
+    hp = published.get(name)
+    return varies_first(name, published) if hp is None else hp.searched
 
 
 def _distribution(

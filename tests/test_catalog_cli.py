@@ -15,6 +15,16 @@ from paperstart._schema import SHIPPED
 from paperstart.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
+BATCH = """
+  batch_size:
+    value: 128
+    source: {kind: paper, where: table 2, url: "https://arxiv.org/abs/2010.11920v1"}
+  optimizer:
+    value: sgd
+    source: {kind: paper, where: table 2, url: "https://arxiv.org/abs/2010.11920v1"}
+  epochs:
+    value: 90
+    source: {kind: paper, where: table 2, url: "https://arxiv.org/abs/2010.11920v1"}"""
 
 
 @pytest.fixture
@@ -177,6 +187,87 @@ class TestCompare:
 
         assert (code, out) == (2, "")
         assert err
+
+
+class TestAuthors:
+    """Who published it."""
+
+    NAMES = '"{A and B}", Łukasz Kaiser, Jian Sun'
+
+    @pytest.fixture
+    def paths(self, tmp_path: Path) -> tuple[str, str]:
+        """A recipe with authors, and the same one without."""
+        paths = tmp_path / "with" / "own.yaml", tmp_path / "own.yaml"
+        paths[0].parent.mkdir()
+        paths[0].write_text(f"{GOOD}authors: [{self.NAMES}]\n", encoding="utf-8")
+        paths[1].write_text(GOOD)
+        return str(paths[0]), str(paths[1])
+
+    def test_they_are_cited(self, run: Run, paths: tuple[str, str]) -> None:
+        """The entry has no authors where the recipe names them."""
+        code, out, err = run("cite", paths[0])
+
+        assert (code, err) == (0, "")
+        assert "  author = {{A and B} and {\\L}ukasz Kaiser and Jian Sun},\n" in out
+        assert "author" not in run("cite", paths[1])[1]
+
+    @pytest.mark.parametrize(
+        ("authors", "line"),
+        [
+            (NAMES, "A and B et al."),
+            ("Łukasz Kaiser, Jian Sun", "Łukasz Kaiser and Jian Sun"),
+            ('"Jian {Sun, Jr.}"', "Jian Sun, Jr."),
+        ],
+    )
+    @pytest.mark.parametrize("more", [(), ("--batch-size", "64")])
+    def test_for_people(
+        self, run: Run, tmp_path: Path, authors: str, line: str, more: tuple[str, ...]
+    ) -> None:
+        """The page says nothing of the authors, or shows BibTeX's braces."""
+        values = GOOD.replace("hyperparameters:", "hyperparameters:" + BATCH)
+        path = tmp_path / "own.yaml"
+        path.write_text(f"{values}authors: [{authors}]\n", encoding="utf-8")
+
+        out = run("recipe", str(path), *more)[1].splitlines()
+
+        assert out[:2] == ["own  A title (2020)", line]
+
+    def test_as_json(self, run: Run, paths: tuple[str, str]) -> None:
+        """A program does not get the authors, or not in their order."""
+        both = [json.loads(run("recipe", path, "--json")[1]) for path in paths]
+
+        assert both[0]["authors"] == ["{A and B}", "Łukasz Kaiser", "Jian Sun"]
+        assert both[0] == {**both[1], "authors": both[0]["authors"]}
+        assert both[1]["authors"] is None
+
+    def test_nothing_else_changes(self, run: Run, paths: tuple[str, str]) -> None:
+        """Recipes differ by their authors, or a page has more than one line more."""
+        compared = [run("compare", path, "resnet50") for path in paths]
+        pages = [run("recipe", path)[1].splitlines() for path in paths]
+
+        assert compared[0] == compared[1]
+        assert [line for line in pages[0] if "et al." not in line] == pages[1]
+
+    def test_a_thousand_of_them(self, run: Run, tmp_path: Path) -> None:
+        """A file with the names of a large collaboration is too much for the reader."""
+        names = [f"Given-{i} Middle van der Family{i}" for i in range(1000)]
+        path = tmp_path / "own.yaml"
+        path.write_text(f"{GOOD}authors: [{', '.join(names)}]\n")
+
+        assert run("check", str(path)) == (0, "", "")
+        assert f"  author = {{{' and '.join(names)}}},\n" in run("cite", str(path))[1]
+
+    def test_a_wrong_one_has_its_line(self, run: Run, tmp_path: Path) -> None:
+        """`paperstart check` says neither which name is wrong nor where it stands."""
+        path = tmp_path / "own.yaml"
+        path.write_text(f"{GOOD}authors:\n  - Jian Sun\n  - Sun, Jian\n")
+
+        code, out, err = run("check", str(path))
+
+        assert code != 0
+        assert (
+            "own.yaml:15: authors.1: found 'Sun, Jian'; write one 'Given " in out + err
+        )
 
 
 class TestOthers:

@@ -111,6 +111,7 @@ def test_a_file_with_another_value_in_it(part: int, key: int, junk: object) -> N
     parts = [tree, tree["hyperparameters"], rate, rate["source"]]
     keys = ["aliases", "alternatives", "scale", "low", "high", "choices", "weights"]
     keys = [*parts[part], *keys, "reported", "undisclosed", "compute", "unit"]
+    keys += ["authors", "searched"]
     parts[part][keys[key % len(keys)]] = junk
     read_or_refuse(yaml.safe_dump(tree, allow_unicode=True).encode())
 
@@ -152,6 +153,9 @@ def test_any_text_of_yamls_own_signs(text: str) -> None:
 @example("", 0, "table 2", f"x\nundisclosed: [{NAMES}]")
 @example("", 0, " 0.1", f" sgd\n    choices: [{NAMES}]")
 @example("A,", 18_000, "checked:", "")
+@example("", 0, "A title", f"x\nauthors: [{NAMES}]")
+@example("", 0, "A title", "x\nauthors: ['" + "{a " * 60_000 + "']")
+@example("", 0, "A title", "x\nauthors: ['" + "and " * 60_000 + "']")
 def test_one_sign_many_times(sign: str, times: int, old: str, end: str) -> None:
     """A long row of one sign keeps the reader busy."""
     space = " " if old.startswith(" ") else ""

@@ -11,13 +11,13 @@ from test_recipe import data
 
 from paperstart import list_recipes, load_recipe
 from paperstart._cite import bibtex, latex
-from paperstart.recipe import Recipe
+from paperstart.recipe import MOST_AUTHORS, Recipe
 
 # What LaTeX sets: plain signs, escaped ones, and the commands that we write.
 _PLAIN = r"[^\\{}$&#%_^~<>|\"]"
 _COMMAND = (
     r"\\[$&#%_]|\\(?:text[a-z]+|ldots)\{\}|\{\\(?:[`'^~\"=.]|[ucrHvk])\{(?:\w|\\[ij])\}\}"
-    r"|\$\\[a-z]+\$|\{\\(?:ss|o|O|l)\}"
+    r"|\$\\[a-z]+\$|\{\\(?:ss|o|O|l|L|ae|AE|i)\}"
 )
 SET_BY_LATEX = re.compile(f"(?:{_PLAIN}|{_COMMAND})*")
 ENTRY = re.compile(
@@ -41,18 +41,91 @@ def assert_accepted(text: str) -> None:
         assert depth == 0
 
 
+def author_of(**change: object) -> str | None:
+    """What BibTeX reads as the authors of that entry."""
+    found = re.findall(r"^  author = \{(.*)\},$", entry(**change), flags=re.MULTILINE)
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def names_in(field: str) -> list[str]:
+    """Where BibTeX ends a name: at each ``and`` between spaces, outside of braces."""
+    names, depth = [""], 0
+    for word in field.split(" "):
+        if depth == 0 and word.lower() == "and":
+            names.append("")
+        else:
+            names[-1] += f" {word}"
+        depth += word.count("{") - word.count("}")
+    return [name.strip() for name in names]
+
+
 def test_a_paper() -> None:
     """The entry lacks what leads to the paper, or changes from run to run."""
-    assert bibtex(load_recipe("resnet50")) == (
-        "@misc{resnet50,\n"
-        "  title = {{Deep Residual Learning for Image Recognition}},\n"
+    assert entry(title="A & B", authors=["Kaiming He", "Łukasz Kaiser"]) == (
+        "@misc{own,\n"
+        "  author = {Kaiming He and {\\L}ukasz Kaiser},\n"
+        "  title = {{A \\& B}},\n"
         "  year = {2015},\n"
-        "  key = {Deep Residual Learning for Image Recognition},\n"
         "  eprint = {1512.03385},\n"
         "  archivePrefix = {arXiv},\n"
         "  url = {https://arxiv.org/abs/1512.03385},\n"
         "}"
     )
+
+
+def test_without_authors() -> None:
+    """An entry that BibTeX can sort by nothing."""
+    text = entry(title="A & B")
+
+    assert text.startswith("@misc{own,\n  title = {{A \\& B}},\n  year")
+    assert "  key = {A \\& B},\n" in text
+    assert "key =" not in entry(authors=["Kaiming He"])
+
+
+@pytest.mark.parametrize(
+    ("author", "written"),
+    [
+        ("{BigScience Workshop}", "{BigScience Workshop}"),
+        ("{Barnes and Noble, Inc.}", "{Barnes and Noble, Inc.}"),
+        ("{A & B_1}", r"{A \& B\_1}"),
+        ("Adrià {Puigdomènech Badia}", r"Adri{\`{a}} {Puigdom{\`{e}}nech Badia}"),
+        ("Laurens van der Maaten", "Laurens van der Maaten"),
+        ("Peter O\u2019Connor", "Peter O'Connor"),
+        ("D&D $x$ #1 50%", r"D\&D \$x\$ \#1 50\%"),
+        ("a~b", r"a\textasciitilde{}b"),
+    ],
+)
+def test_an_author(author: str, written: str) -> None:
+    """A name loses its braces, splits in two, or is a command to LaTeX."""
+    assert author_of(authors=[author, "Jian Sun"]) == f"{written} and Jian Sun"
+    assert names_in(f"{written} and Jian Sun") == [written, "Jian Sun"]
+    assert_accepted(entry(authors=[author]))
+
+
+SIGNS = "aB é&#%_^~<>|$\"'`β\u2013…ß漢=@.-Łŕ"
+NAME = st.text(st.sampled_from(SIGNS), min_size=1, max_size=30).map(str.split)
+GROUPS = st.text(st.sampled_from(SIGNS + ","), min_size=1, max_size=30).map(str.split)
+
+
+@given(st.lists(st.tuples(NAME, GROUPS), min_size=1, max_size=5))
+def test_any_authors(parts: list[tuple[list[str], list[str]]]) -> None:
+    """Some name breaks the entry, or is another number of names to BibTeX."""
+    names = [
+        " ".join([*words, *(["{" + " ".join(group) + "}"] if group else [])])
+        for words, group in parts
+    ]
+    names = [name for name in names if name]
+    if names:
+        assert_accepted(entry(authors=names))
+        assert len(names_in(author_of(authors=names) or "")) == len(names)
+
+
+def test_a_thousand_authors() -> None:
+    """A long list takes long, or is cut."""
+    field = author_of(authors=["{A and B}"] * MOST_AUTHORS) or ""
+
+    assert names_in(field) == ["{A and B}"] * MOST_AUTHORS
 
 
 def test_what_is_not_on_arxiv() -> None:

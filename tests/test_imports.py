@@ -22,8 +22,8 @@ HEAVY |= {"sklearn", "pandas", "matplotlib", "plotly", "ray", "psutil"}
 # From the ground floor up; a file may import those before it. A file that is not here
 # still must not close a circle.
 FLOORS = (
-    *("errors", "_fields", "_shape", "_scales", "_spread", "_sense", "_yaml"),
-    "_parts",
+    *("errors", "_fields", "_shape", "_scales", "_searched", "_spread", "_sense"),
+    *("_yaml", "_parts"),
     *("_axis", "_refine", "_natural", "space", "_length", "_rules", "adapt"),
     *("recipe", "_recipe_file", "_index", "catalog", "_show", "_show_adapted"),
     *("_schema", "_ship", "_query", "_compare", "_cite", "_stats"),
@@ -35,7 +35,7 @@ FLOORS = (
     *("__init__", "__main__"),
 )
 LIGHT = ("errors", "_fields", "_shape", "_scales", "_sense", "_yaml", "_parts")
-LIGHT += ("recipe",)
+LIGHT += ("_searched", "recipe")
 LIGHT += ("_length", "_rules", "adapt", "_show_adapted")
 LIGHT += ("_recipe_file", "_index", "_query", "_compare", "_cite", "_stats")
 LIGHT += ("_print", "_catalog_cli", "_schema", "_spread")
@@ -147,7 +147,7 @@ class TestWings:
 
         assert own_imports(stem, only_when_loaded=True) & search == set()
 
-    @pytest.mark.parametrize("stem", ["_axis", "_refine", "_scales"])
+    @pytest.mark.parametrize("stem", ["_axis", "_refine", "_scales", "_searched"])
     def test_arithmetic_knows_no_framework(self, stem: str) -> None:
         """Plain arithmetic needs a framework."""
         assert roots(stem) & (HEAVY - {"numpy"}) == set()

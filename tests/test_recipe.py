@@ -330,6 +330,88 @@ class TestRefusals:
         assert made.arxiv is None
 
 
+TWO = ["Kaiming He", "{BigScience Workshop}"]
+
+
+class TestAuthors:
+    """Who published it, each name as BibTeX reads it."""
+
+    def test_they_keep_their_order(self) -> None:
+        """A name is lost or moved, here or by way of JSON."""
+        made = Recipe.from_data({**data(), "authors": TWO})
+
+        assert made.authors == tuple(TWO)
+        assert made.as_data()["authors"] == tuple(TWO)
+        assert Recipe.from_data(json.loads(json.dumps(made.as_data()))) == made
+
+    def test_a_recipe_does_without(self) -> None:
+        """A recipe must name authors, or its JSON cannot be read back without them."""
+        made = recipe()
+
+        assert made.authors == ()
+        assert made.as_data()["authors"] is None
+        assert Recipe.from_data(made.as_data()) == made
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("Plato", "Laurens van der Maaten", "Łukasz Kaiser", "Andrea O'Brien"),
+            *(
+                "Peter F. {Smith Jr.}",
+                "{Barnes and Noble, Inc.}",
+                "Andy Anders",
+                "宮本茂",
+            ),
+            *("{others}", "A" * 200, "Otto Others-And"),
+        ],
+    )
+    def test_a_name(self, name: str) -> None:
+        """A real name is refused."""
+        assert Recipe.from_data({**data(), "authors": [name]}).authors == (name,)
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("He, Kaiming", "Kaiming He and Jian Sun", "and", "AND Co", "Co And"),
+            *("others", " Kaiming He", "Kaiming He ", "Kaiming  He", "{a", "a}"),
+            *("{{a}}", "{}", "{ a}", "{a }", "a{b}}", "}{", "Jos{\\'e}", "a\\b"),
+            *("A" * 201, "{a " * 80_000, "a " * 120_000, "{a}" * 80_000),
+        ],
+        ids=lambda name: name[:12],
+    )
+    def test_no_name(self, name: str) -> None:
+        """BibTeX reads other names than these, or LaTeX stops; or it takes long."""
+        said = refusal({**data(), "authors": ["Kaiming He", name]})
+
+        assert said.startswith("authors.1: found ")
+        assert len(said) < 250
+
+    @pytest.mark.parametrize(
+        ("authors", "words"),
+        [
+            ([], "authors: found 0 entries; write at least 1, or leave the key out"),
+            (["A"] * 1001, "authors: found 1,001 entries; write at most 1,000"),
+            ("Kaiming He", "write a list: [one, two]"),
+            ([["Kaiming He"]], "authors.0: found ['Kaiming He']; write text"),
+            (["a\nb"], "authors.0: found 'a\\nb'; write one line of visible text"),
+            ([None, 5], "authors.1: found 5; write text"),
+            (
+                ["He, Kaiming"],
+                "write one 'Given Family' without a comma, or an organiz",
+            ),
+        ],
+    )
+    def test_no_authors(self, authors: object, words: str) -> None:
+        """A mistake is taken, or is not explained."""
+        assert words in refusal({**data(), "authors": authors})
+
+    def test_a_thousand(self) -> None:
+        """The long list of a large collaboration is refused."""
+        made = Recipe.from_data({**data(), "authors": ["{A and B}"] * 1000})
+
+        assert len(made.authors) == 1000
+
+
 JUNK = st.recursive(
     st.one_of(
         st.none(),
@@ -381,7 +463,10 @@ def test_any_hyperparameter_is_sound_or_refused(
 
 @any_speed
 @given(
-    st.sampled_from([*data(), "aliases", "undisclosed", "weights", "reported"]), JUNK
+    st.sampled_from(
+        [*data(), "authors", "aliases", "undisclosed", "weights", "reported"]
+    ),
+    JUNK,
 )
 def test_any_field_is_sound_or_refused(field: str, junk: object) -> None:
     """Some data of a recipe end in another error than ours."""

@@ -53,6 +53,15 @@ def test_every_recipe_is_valid(path: Path) -> None:
         {"year": "2020"},
         {"arxiv": "2010.11920v2"},
         {"url": "file:///etc/passwd"},
+        {"authors": []},
+        {"authors": "Kaiming He"},
+        {"authors": ["He, Kaiming"]},
+        {"authors": ["Kaiming He and Jian Sun"]},
+        {"authors": ["others"]},
+        {"authors": ["{Barnes and Noble"]},
+        {"authors": ["Jos{\\'e}"]},
+        {"authors": ["A" * 201]},
+        {"authors": ["A"] * 1001},
         {"aliases": "a"},
         {"aliases": ["A"]},
         {"checked": "yesterday"},
@@ -64,6 +73,7 @@ def test_every_recipe_is_valid(path: Path) -> None:
         {"weights": [{"name": "a"}]},
         {"reported": [{"metric": "a"}]},
         {"compute": {"devices": "8 GPUs", "hours": "2"}},
+        {"hyperparameters": {"dropout": {"value": 0.1, "searched": "yes"}}},
         {"undisclosed": ["Learning rate"]},
     ],
     ids=str,
@@ -75,6 +85,23 @@ def test_what_it_refuses(change: dict[str, Any]) -> None:
     with pytest.raises(RecipeFormatError):
         Recipe.from_data(data)
     assert complaints(data) != []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"authors": ["Kaiming He", "Laurens van der Maaten", "Plato"]},
+        {"authors": ["{Barnes and Noble, Inc.}", "Adrià {Puigdomènech Badia}"]},
+        {"authors": ["A"] * 1000},
+    ],
+    ids=lambda change: str(change)[:40],
+)
+def test_what_it_takes(change: dict[str, Any]) -> None:
+    """An editor complains about what the checks find right."""
+    data = {**as_json(GOOD), **change}
+
+    assert Recipe.from_data(data)
+    assert complaints(data) == []
 
 
 @pytest.mark.parametrize("missing", ["id", "arxiv", "hyperparameters", "checked"])

@@ -30,6 +30,7 @@ class Published:
     low: float | None = None
     high: float | None = None
     choices: tuple[Any, ...] | None = None
+    searched: bool = True
 
 
 PAPER = {
@@ -42,8 +43,11 @@ PAPER = {
     "init": Published("he", "categorical"),
     "milestones": Published((30, 60), "fixed"),
     "rate_base": Published(0.4, "fixed"),
+    "channels": Published(64, "log", 6, 640, searched=False),
+    "loss": Published("l1", "categorical", choices=("l1", "l2"), searched=False),
 }
-SEARCHED = sorted({*PAPER} - {"init", "milestones", "rate_base"})
+ONLY_IF_ASKED = {"channels", "loss"}
+SEARCHED = sorted({*PAPER} - {"init", "milestones", "rate_base"} - ONLY_IF_ASKED)
 
 
 def refusal(**arguments: Any) -> str:
@@ -74,7 +78,7 @@ class TestSearchSpace:
         assert search_space(PAPER)[name] == distribution
 
     def test_some_things_are_not_searched(self) -> None:
-        """A text without choices, a list and a base rate have no distribution."""
+        """A text without choices, a list or what a recipe leaves alone is searched."""
         assert sorted(search_space(PAPER)) == SEARCHED
 
     def test_what_is_undisclosed_has_its_usual_range(self) -> None:
@@ -84,6 +88,18 @@ class TestSearchSpace:
         assert space["dropout"] == FloatDistribution(0.0, 0.7)
         assert "image_size" not in space  # nothing says what is usual
         assert "shuffling" not in space
+
+    def test_what_is_undisclosed_and_left_alone(self) -> None:
+        """A first search varies what frameworks have good defaults for."""
+        undisclosed = ("bn_momentum", "bn_epsilon", "batch_size")
+        paper = {"batch_tokens": Published(3_200_000, "log", 1, 10**7, searched=False)}
+
+        assert search_space(paper, undisclosed) == {}
+        assert sorted(search_space(PAPER, undisclosed[:2])) == SEARCHED
+        assert sorted(search_space(paper, undisclosed, only=undisclosed)) == sorted(
+            undisclosed
+        )
+        assert list(search_space({}, undisclosed)) == ["batch_size"]
 
     @pytest.mark.parametrize("name", list_recipes())
     def test_a_published_value_lies_in_its_distribution(self, name: str) -> None:
@@ -99,6 +115,18 @@ class TestSearchSpace:
 
 class TestArguments:
     """What a user says of the search space."""
+
+    def test_what_is_left_alone_may_be_asked_for(self) -> None:
+        """Neither ``only`` nor ``ranges`` searches what a recipe leaves alone."""
+        left = {
+            "channels": IntDistribution(6, 640, log=True),
+            "loss": CategoricalDistribution(["l1", "l2"]),
+        }
+
+        assert search_space(PAPER, only=["channels", "loss"]) == left
+        space = search_space(PAPER, ranges={"channels": (32, 64)})
+        assert sorted(space) == sorted({*SEARCHED, "channels"})
+        assert space["channels"] == IntDistribution(32, 64, log=True)
 
     def test_only_these_vary(self) -> None:
         """``only`` leaves out all others."""
@@ -210,6 +238,18 @@ class TestSuggest:
         study.optimize(lambda t: recipe.suggest(t)["learning_rate"], n_trials=5)
 
         assert sorted(study.trials[-1].params) == sorted(recipe.search_space())
+
+    def test_what_is_left_alone_stays_as_published(self) -> None:
+        """A value that is not searched changes, or is missing."""
+        recipe = load_recipe("ppo-atari")
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        trial = study.ask()
+        values = recipe.suggest(trial)
+
+        assert {*recipe.published} <= {*values}
+        for name in {*recipe.published} - {*trial.params}:
+            assert values[name] == recipe.published[name]
+        assert "frame_skip" not in trial.params
 
     def test_whole_numbers_stay_whole(self) -> None:
         """No float comes out where the paper has a whole number."""
