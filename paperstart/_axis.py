@@ -41,6 +41,12 @@ class Axis:
         # Optuna's ends lie on the step; what rounding took must not cost the last one.
         return math.floor((self.high - self.low) / self.step + 1e-6) + 1
 
+    @property
+    def width(self) -> float:
+        """How far the ends lie apart on the scale: in factors of e, unless linear."""
+        start, stop = self._ends()
+        return stop - start
+
     def to_unit(self, value: float) -> float:
         """The place of ``value`` in [0, 1]; what lies outside goes to the end."""
         start, stop = self._ends()

@@ -15,6 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from paperstart._axis import Axis
+from paperstart._cube import ends_of
 from paperstart._draw import Cells
 from paperstart._history import Draw, History, index_of, loss_of, point_of
 from paperstart._natural import axis_of
@@ -31,6 +32,8 @@ from paperstart._refine import (
 # What is not published has no place of its own in a published trial: the middle half
 # of its range does the least harm to the published values.
 MIDDLE = Region(0.5, 0.5)
+HEDGE = Region(0.5, 0.4)
+"""Where the second trial looks, in case the paper does not fit (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Column:
             return FULL
         if draw.kind == "published":
             return MIDDLE
+        if draw.hedge:
+            return self._elsewhere()
 
         def make() -> RegionFold:
             return RegionFold(self._published(), self.plan)
@@ -62,11 +67,16 @@ class Column:
         fold = self.history.fold(self._key("region"), make, self._see)
         return fold.at(draw.finished)
 
+    def ends(self, region: Region) -> list[float]:
+        """The ends of a region in the hyperparameter's own unit."""
+        assert self.axis is not None
+        return ends_of(region, self.axis, self.distribution)
+
     def weights(self, draw: Draw) -> Sequence[float]:
         """How likely a draw takes each of the choices."""
         assert isinstance(self.distribution, CategoricalDistribution)
         choices = len(self.distribution.choices)
-        if draw.kind in ("full", "published"):
+        if draw.kind in ("full", "published") or draw.hedge:
             return [1.0] * choices
 
         def make() -> WeightsFold:
@@ -87,6 +97,15 @@ class Column:
         others = (t for t in self.history.running if t.number != trial.number)
         in_flight = {self._cell(other) for other in others}
         return finished.taken, {cell for cell in in_flight if cell is not None}
+
+    def _elsewhere(self) -> Region:
+        """The middle of the range, where a user expects the best; or everywhere.
+
+        The latter if it is there that the paper points, too.
+        """
+        known = [place for place in self._published() if place is not None]
+        near = any(abs(place - 0.5) < HEDGE.length / 2 for place in known)
+        return FULL if near else HEDGE
 
     def _published(self) -> list[float | None]:
         values = self.start.values(self.name, self.distribution)

@@ -10,7 +10,7 @@ import math
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -37,16 +37,33 @@ class Draw:
         round: the round, from 1.
         point: index of the published point, or ``None``.
         finished: how many trials had finished.
+        hedge: whether it looks where the paper does not point.
+        params: the values that the model chose; those it did not are drawn one by one.
+        region: by hyperparameter, the ends of where values came from, in its own unit;
+            grows with the values that are drawn one by one.
+        best: number of the trial that the region is around, or ``None``.
     """
 
     kind: str
     round: int
     point: int | None
     finished: int
+    hedge: bool = False
+    params: Mapping[str, Any] = field(default_factory=dict)
+    region: dict[str, list[float]] = field(default_factory=dict)
+    best: int | None = None
 
     def attr(self) -> dict[str, Any]:
         """What the trial is told, in plain values."""
-        return {"kind": self.kind, "round": self.round, "point": self.point}
+        attr: dict[str, Any] = {"kind": self.kind, "round": self.round}
+        attr["point"] = self.point
+        if self.hedge:
+            attr["hedge"] = True
+        if self.best is not None:
+            attr |= {"best": self.best, "model": bool(self.params)}
+        if self.region:
+            attr["region"] = dict(self.region)
+        return attr
 
 
 class Fold(Protocol):
@@ -113,6 +130,11 @@ class History:
             kept: F = fold
             return kept
 
+    def planned(self, number: int) -> Mapping[str, Any]:
+        """What the model chose for a trial that may not have asked for it yet."""
+        draw = self._draws.get(number)
+        return {} if draw is None else draw.params
+
     def draw_of(self, number: int, decide: Callable[[], Draw]) -> Draw:
         """The draw of trial ``number``, decided the first time that one asks."""
         with self._lock:
@@ -158,12 +180,30 @@ def finished_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def loss_of(study: Study, trial: FrozenTrial) -> float:
-    """Lower is better; infinite for a trial that failed, was pruned, or gave NaN."""
+    """Lower is better; infinite for a trial that failed, was pruned, or gave NaN.
+
+    Also for one that broke a constraint: Optuna counts it among no best trials.
+    """
     if trial.state != TrialState.COMPLETE or trial.value is None:
         return math.inf
-    if not math.isfinite(trial.value):
+    if any(value > 0 for value in trial.constraints.values()):
         return math.inf
-    return -trial.value if study.direction == StudyDirection.MAXIMIZE else trial.value
+    return _as_loss(study, trial.value)
+
+
+def curve_of(study: Study, trial: FrozenTrial) -> dict[int, float]:
+    """The losses that a trial reported on its way, by step; finite ones."""
+    curve = {
+        step: _as_loss(study, value)
+        for step, value in trial.intermediate_values.items()
+    }
+    return {step: loss for step, loss in curve.items() if math.isfinite(loss)}
+
+
+def _as_loss(study: Study, value: float) -> float:
+    if not math.isfinite(value):
+        return math.inf
+    return -value if study.direction == StudyDirection.MAXIMIZE else value
 
 
 def draw_attr(trial: BaseTrial) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
@@ -13,7 +14,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from paperstart._column import Column
 from paperstart._draw import checked_seed, generator, is_full, unused, weighted
-from paperstart._history import DRAW_ATTR, Draw, Histories, point_of
+from paperstart._history import DRAW_ATTR, Draw, Histories, draw_attr, point_of
+from paperstart._joint import KNOWN_FIRST, Joint
 from paperstart._published import Start, is_enqueued
 from paperstart._refine import COARSE_TRIALS, ROUND_TRIALS, Plan
 from paperstart.adapt import Adapted
@@ -96,12 +98,11 @@ class PaperStartSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """Nothing: each value is drawn when it is asked for, and on its own.
-
-        Drawn ahead, the values of trials in flight would not be known to each other.
-        """
+        """What the model chose values for; all else is drawn when it is asked for."""
         self._raise_error_if_multi_objective(study)
-        return {}
+        params = self._draw(study, trial).params
+        cube = self._joint(study).cube() if params else None
+        return {} if cube is None else cube.space
 
     def sample_relative(
         self,
@@ -111,8 +112,11 @@ class PaperStartSampler(BaseSampler):
     ) -> dict[str, Any]:
         """A value for each hyperparameter of ``search_space``."""
         self._raise_error_if_multi_objective(study)
+        chosen = self._draw(study, trial).params
         return {
-            name: self._value(study, trial, name, distribution)
+            name: chosen[name]
+            if name in chosen
+            else self._value(study, trial, name, distribution)
             for name, distribution in search_space.items()
         }
 
@@ -131,11 +135,7 @@ class PaperStartSampler(BaseSampler):
         """Decide what kind of draw the trial is, and write that into the trial."""
         if len(study.directions) > 1:
             return  # the draw itself says what is wrong
-        attr = self._draw(study, trial).attr()
-        # Samplers have no public way to write an attribute of a trial in progress; what
-        # the objective sees of it is `trial`.
-        study._storage.set_trial_user_attr(trial._trial_id, DRAW_ATTR, attr)
-        trial.user_attrs[DRAW_ATTR] = attr
+        self._write(study, trial, self._draw(study, trial).attr())
 
     def after_trial(
         self,
@@ -144,10 +144,24 @@ class PaperStartSampler(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Warn if nothing published had a counterpart in the objective."""
+        """Write where values came from; warn if nothing published was asked for."""
+        if len(study.directions) > 1:
+            return
+        attr = self._draw(study, trial).attr()
+        if draw_attr(trial) and attr != draw_attr(trial):
+            self._write(study, trial, attr)
         point = point_of(trial)
         if point is not None and point < len(self._start.points):
             self._start.warn_if_unmatched(trial.params, point)
+
+    def _write(self, study: Study, trial: FrozenTrial, attr: dict[str, Any]) -> None:
+        # Samplers have no public way to write an attribute of a trial in progress; what
+        # the objective sees of it is `trial`.
+        study._storage.set_trial_user_attr(trial._trial_id, DRAW_ATTR, attr)
+        trial.user_attrs[DRAW_ATTR] = attr
+
+    def _joint(self, study: Study) -> Joint:
+        return Joint(study, self._histories.of(study), self._start)
 
     def _draw(self, study: Study, trial: FrozenTrial) -> Draw:
         """Decided once per trial, so that all of its values see the same history."""
@@ -166,9 +180,54 @@ class PaperStartSampler(BaseSampler):
             point = self._start.open_point(trial.number, history.tried, history.running)
         if point is not None:
             return Draw("published", number, point, finished)
+        points = len(self._start.points)
+        if points and trial.number == points:
+            return Draw("coarse", number, None, finished, hedge=True)
+        chosen = self._chosen(study, trial, number)
+        if chosen is not None:
+            return chosen
         if is_full(self._seed, trial.number):
             return Draw("full", number, None, finished)
         return Draw("coarse" if number == 1 else "region", number, None, finished)
+
+    def _chosen(self, study: Study, trial: FrozenTrial, number: int) -> Draw | None:
+        """The draw that the model chooses, once there is enough to learn from."""
+        history, joint = self._histories.of(study), self._joint(study)
+        cube = joint.cube()
+        if cube is None:
+            return None
+        evidence = joint.evidence(cube)
+        if evidence.known < KNOWN_FIRST:
+            return None
+        kind = "coarse" if number == 1 else "region"
+        plain = Draw(kind, number, None, history.finished)
+        regions = [
+            self._column(study, name, distribution).region(plain)
+            for name, distribution in cube.space.items()
+        ]
+        others = [
+            {**history.planned(other.number), **other.params}
+            for other in history.running
+            if other.number != trial.number
+        ]
+        lengths = np.array([region.length for region in regions])
+        rng = generator(self._seed, trial.number, "")
+        point = joint.point(cube, evidence, others, lengths, rng)
+        return Draw(
+            kind if cube.is_inside(point, regions) else "full",
+            number,
+            None,
+            history.finished,
+            params=cube.values(point),
+            region=cube.ends(regions),
+            best=joint.best(),
+        )
+
+    def _column(
+        self, study: Study, name: str, distribution: BaseDistribution
+    ) -> Column:
+        history = self._histories.of(study)
+        return Column(name, distribution, study, history, self._start, self._plan)
 
     def _value(
         self,
@@ -182,14 +241,15 @@ class PaperStartSampler(BaseSampler):
             value = self._start.value(name, distribution, draw.point)
             if value is not None:
                 return value
-        history = self._histories.of(study)
-        column = Column(name, distribution, study, history, self._start, self._plan)
+        column = self._column(study, name, distribution)
         rng = generator(self._seed, trial.number, name)
         axis = column.axis
         if axis is None:
             number: float = weighted(column.weights(draw), rng)
         else:
-            number = unused(axis, column.region(draw), rng, *column.cells(trial))
+            region = column.region(draw)
+            number = unused(axis, region, rng, *column.cells(trial))
+            draw.region.setdefault(name, column.ends(region))
         if isinstance(distribution, CategoricalDistribution):
             return distribution.choices[int(number)]
         return number

@@ -1,0 +1,137 @@
+"""Which point does a whole trial get, once there is something to learn from?
+
+Where Optuna's trials meet the model: the search space that all trials share, what they
+showed in it, what is in flight, and the next point.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from paperstart._cube import Cube
+from paperstart._evidence import Evidence, Result
+from paperstart._history import History, curve_of, loss_of
+from paperstart._propose import propose
+from paperstart._published import Start
+from paperstart._surrogate import Array, Surrogate
+
+KNOWN_FIRST = 2
+"""So many trials with a value before there is a model: the paper's, and one other."""
+
+
+class BestTrial:
+    """The number of the best finished trial, or ``None``."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._loss = math.inf
+
+    def add(self, seen: tuple[float, int], /) -> None:
+        """One more finished trial: its loss and its number."""
+        if seen[0] < self._loss:
+            self._loss, self.number = seen
+
+
+class SharedSpace:
+    """The distributions that all finished trials have in common."""
+
+    def __init__(self) -> None:
+        self._space: dict[str, BaseDistribution] | None = None
+
+    def add(self, seen: Mapping[str, BaseDistribution], /) -> None:
+        """One more finished trial's distributions; none of a trial without any."""
+        if not seen:
+            return
+        if self._space is None:
+            self._space = dict(seen)
+        self._space = {n: d for n, d in self._space.items() if seen.get(n) == d}
+
+    @property
+    def space(self) -> dict[str, BaseDistribution]:
+        """Those with more than one value."""
+        space = self._space or {}
+        return {n: d for n, d in space.items() if not d.single()}
+
+
+@dataclass(frozen=True)
+class Joint:
+    """The search space that a study's trials share, and what they showed in it."""
+
+    study: Study
+    history: History
+    start: Start
+
+    def cube(self) -> Cube | None:
+        """The shared search space; ``None`` if there is none."""
+        shared = self.history.fold("shared", SharedSpace, _distributions)
+        if not shared.space:
+            return None
+        return Cube(shared.space, self.start.scale, self.start.canonical)
+
+    def best(self) -> int | None:
+        """The number of the best finished trial."""
+
+        def see(trial: FrozenTrial) -> tuple[float, int]:
+            return loss_of(self.study, trial), trial.number
+
+        return self.history.fold("best", BestTrial, see).number
+
+    def evidence(self, cube: Cube) -> Evidence:
+        """What the finished trials showed."""
+
+        def see(trial: FrozenTrial) -> Result:
+            return Result(
+                cube.row(trial.params),
+                loss_of(self.study, trial),
+                curve_of(self.study, trial),
+                stopped=trial.state == TrialState.PRUNED,
+                refused=trial.state == TrialState.COMPLETE,
+            )
+
+        return self.history.fold(("evidence", cube.key), Evidence, see)
+
+    def point(
+        self,
+        cube: Cube,
+        evidence: Evidence,
+        others: Sequence[Mapping[str, Any]],
+        lengths: Array,
+        rng: np.random.Generator,
+    ) -> Array:
+        """The next point.
+
+        Args:
+            cube: the search space.
+            evidence: with `KNOWN_FIRST` losses or more.
+            others: the values of trials in flight.
+            lengths: the region's, by coordinate.
+            rng: random numbers.
+        """
+        data = evidence.data()
+        points, losses, doubt = data.points, data.losses, data.doubt
+        model = Surrogate(cube.columns(points), cube.group, losses, doubt, rng)
+        rows = [row for row in map(cube.row, others) if row is not None]
+        if rows:
+            # As if each had already given what the model expects (Ginsbourger et al.
+            # 2010, the kriging believer), but no new best: else they would attract.
+            flying = np.array(rows)
+            expected = np.maximum(model.mean(cube.columns(flying)), losses.min())
+            points = np.vstack([points, flying])
+            losses = np.append(losses, expected)
+            doubt = np.append(doubt, np.zeros(len(rows)))
+            model = Surrogate(cube.columns(points), cube.group, losses, doubt, rng)
+        return propose(cube, model, points, losses, lengths, rng)
+
+
+def _distributions(trial: FrozenTrial) -> Mapping[str, BaseDistribution]:
+    if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):
+        return {}  # a failure may have come before it asked for everything
+    return trial.distributions
