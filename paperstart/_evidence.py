@@ -7,6 +7,7 @@ early is estimated from how the finished ones went on from there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,8 +25,8 @@ CURVES = 16
 """From so many of the best finished trials one learns how a training goes on."""
 CLIP = 3.0
 """A loss counts at most so many times as bad as the third quarter of the trials."""
-STOPPED_DOUBT = 0.05
-"""Least variance of what a stopped trial would have reached (our choice)."""
+RUNGS = 3
+"""So many of the best finished trials also say what they were at so many steps."""
 FAILED_DOUBT = 1.0
 """A failure may be the machine's: it counts as an average trial, and little."""
 
@@ -51,17 +52,29 @@ class Result:
 
 @dataclass(frozen=True)
 class Data:
-    """What the model is fitted to.
+    """What the model is fitted to: trials, then what some of them were on their way.
 
     Attributes:
-        points: shape (trials, names).
-        losses: standardized, shape (trials,).
-        doubt: variance of each beyond the noise, shape (trials,).
+        points: shape (rows, names).
+        losses: standardized, of the whole training, shape (rows,).
+        doubt: variance of each beyond the noise, shape (rows,).
+        share: how far the training had come: 1 at its end, else the log of the step
+            as a share of the log of the last, shape (rows,).
+        trials: how many rows are trials.
     """
 
     points: Array
     losses: Array
     doubt: Array
+    share: Array
+    trials: int
+
+
+@dataclass(frozen=True)
+class _Row:
+    point: Array
+    loss: float
+    share: float = 1.0
 
 
 class Evidence:
@@ -69,9 +82,9 @@ class Evidence:
 
     def __init__(self) -> None:
         self._done: list[Result] = []
+        self._losses: list[float] = []  # of those done
         self._stopped: list[Result] = []
         self._failed: list[Result] = []
-        self._order: list[float] = []  # losses of those done, for the best of them
 
     def add(self, seen: Result, /) -> None:
         """One more finished trial."""
@@ -79,7 +92,7 @@ class Evidence:
             return
         if np.isfinite(seen.loss):
             self._done.append(seen)
-            self._order.append(seen.loss)
+            self._losses.append(seen.loss)
         elif seen.stopped and seen.curve:
             self._stopped.append(seen)
         else:
@@ -92,35 +105,68 @@ class Evidence:
 
     def data(self) -> Data:
         """The trials that matter; there is at least one with a loss."""
-        done = [self._done[i] for i in _matter(np.array(self._order))]
-        stopped = self._stopped[-MOST:]
+        done = [self._done[i] for i in _that_matter(self._losses)]
         best = sorted(done, key=lambda result: result.loss)[:CURVES]
-        reached = [_estimate(result, best) for result in stopped]
+        rows = [_Row(_place(r), r.loss) for r in done]
+        stopped = self._stopped[-2 * MOST :]
+        going = _Going(best)
+        rows += [going.row(r, max(r.curve)) for r in stopped]
+        rows = [rows[i] for i in _that_matter([row.loss for row in rows])]
+        trials = len(rows)
+        rungs = sorted({max(r.curve) for r in stopped})[:RUNGS]
+        rows += [
+            going.row(r, at) for r in best[:RUNGS] for at in rungs if at in r.curve
+        ]
+        return self._with_failures(rows, trials)
+
+    def _with_failures(self, rows: Sequence[_Row], trials: int) -> Data:
+        """The rows standardized, and the failures among the trials."""
+        losses = np.array([row.loss for row in rows])
+        clipped = np.minimum(losses, _worst(losses[:trials]))
+        spread = clipped[:trials].std() or 1.0
+        values = (clipped - clipped[:trials].mean()) / spread
         failed = self._failed[-(MOST // 4) :]
-        losses = np.array([r.loss for r in done] + [loss for loss, _ in reached])
-        clipped = np.minimum(losses, _worst(losses))
-        center, spread = clipped.mean(), clipped.std() or 1.0
-        doubt = [v / spread**2 + STOPPED_DOUBT for _, v in reached]
-        kept = _matter(losses)
-        points = np.array([r.point for r in [*done, *stopped]])[kept]
-        values = ((clipped - center) / spread)[kept]
-        doubts = np.array([0.0] * len(done) + doubt)[kept]
-        if failed:
-            refused = np.array([result.refused for result in failed])
-            usual, worst = np.median(values), values.max()
-            points = np.vstack([points, [result.point for result in failed]])
-            values = np.append(values, np.where(refused, worst, usual))
-            doubts = np.append(doubts, np.where(refused, 0.0, FAILED_DOUBT))
-        return Data(points, values, doubts)
+        refused = np.array([result.refused for result in failed], bool)
+        usual, worst = np.median(values[:trials]), values[:trials].max()
+        points = [_place(r) for r in failed] + [row.point for row in rows]
+        lost = np.where(refused, worst, usual)
+        return Data(
+            np.array(points),
+            np.append(lost, values),
+            np.append(np.where(refused, 0.0, FAILED_DOUBT), np.zeros(len(rows))),
+            np.append(np.ones(len(failed)), [row.share for row in rows]),
+            len(failed) + trials,
+        )
 
 
-def _matter(losses: Array) -> npt.NDArray[np.int64]:
+class _Going:
+    """How trainings go on from a step, as the best finished ones did."""
+
+    def __init__(self, best: Sequence[Result]) -> None:
+        self._best = best
+        self._last = max((max(r.curve) for r in best if r.curve), default=1)
+        self._gains: dict[int, float] = {}
+
+    def row(self, result: Result, step: int) -> _Row:
+        """What a training at ``step`` would have reached, and how far it had come."""
+        if step not in self._gains:
+            gains = [r.loss - r.curve[step] for r in self._best if step in r.curve]
+            self._gains[step] = float(np.median(gains)) if gains else 0.0
+        share = math.log1p(step) / math.log1p(max(self._last, step))
+        return _Row(_place(result), result.curve[step] + self._gains[step], share)
+
+
+def _place(result: Result) -> Array:
+    assert result.point is not None  # none without a point is kept
+    return result.point
+
+
+def _that_matter(losses: Sequence[float]) -> npt.NDArray[np.int64]:
     """The best and the latest of many trials, in the order of finishing."""
     if len(losses) <= MOST:
         return np.arange(len(losses))
     latest = np.arange(len(losses) - (MOST - BEST), len(losses))
-    early = losses[: latest[0]]
-    best = np.argpartition(early, BEST)[:BEST]
+    best = np.argpartition(np.array(losses[: latest[0]]), BEST)[:BEST]
     return np.concatenate([np.sort(best), latest])
 
 
@@ -129,13 +175,3 @@ def _worst(losses: Array) -> float:
     ordered = np.sort(losses)
     usual = ordered[min(len(ordered) - 1, max(1, -(-3 * len(ordered) // 4) - 1))]
     return float(ordered[0] + CLIP * max(usual - ordered[0], 1e-12))
-
-
-def _estimate(stopped: Result, done: Sequence[Result]) -> tuple[float, float]:
-    """The loss that a stopped trial would have reached, and its variance."""
-    step = max(stopped.curve)
-    now = stopped.curve[step]
-    later = [r.loss - r.curve[step] for r in done if step in r.curve]
-    if not later:
-        return now, 0.0
-    return now + float(np.median(later)), float(np.var(later))

@@ -7,17 +7,18 @@ showed in it, what is in flight, and the next point.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from paperstart._cube import Cube
-from paperstart._evidence import Evidence, Result
+from paperstart._evidence import Data, Evidence, Result
 from paperstart._history import History, curve_of, loss_of
 from paperstart._propose import propose
 from paperstart._published import Start
@@ -116,19 +117,40 @@ class Joint:
             rng: random numbers.
         """
         data = evidence.data()
-        points, losses, doubt = data.points, data.losses, data.doubt
-        model = Surrogate(cube.columns(points), cube.group, losses, doubt, rng)
+        columns, group = _columns(cube, data)
+        inputs, losses, doubt = columns(data.points), data.losses, data.doubt
+        if group is not cube.group:
+            inputs[:, -1] = data.share
+        tried, reached = data.points[: data.trials], losses[: data.trials]
+        model = Surrogate(inputs, group, losses, doubt, rng)
         rows = [row for row in map(cube.row, others) if row is not None]
         if rows:
             # As if each had already given what the model expects (Ginsbourger et al.
             # 2010, the kriging believer), but no new best: else they would attract.
             flying = np.array(rows)
-            expected = np.maximum(model.mean(cube.columns(flying)), losses.min())
-            points = np.vstack([points, flying])
+            expected = np.maximum(model.mean(columns(flying)), reached.min())
+            inputs = np.vstack([inputs, columns(flying)])
             losses = np.append(losses, expected)
             doubt = np.append(doubt, np.zeros(len(rows)))
-            model = Surrogate(cube.columns(points), cube.group, losses, doubt, rng)
-        return propose(cube, model, points, losses, lengths, rng)
+            model = Surrogate(inputs, group, losses, doubt, rng)
+            tried, reached = np.vstack([tried, flying]), np.append(reached, expected)
+        return propose(cube, model, columns, tried, reached, lengths, rng)
+
+
+def _columns(
+    cube: Cube, data: Data
+) -> tuple[Callable[[Array], Array], npt.NDArray[np.int64]]:
+    """Points at the end of a training as the model sees them, and length scales.
+
+    Where trials were stopped early, how far they had come is one more column.
+    """
+    if (data.share == 1.0).all():
+        return cube.columns, cube.group
+
+    def columns(points: Array) -> Array:
+        return np.hstack([cube.columns(points), np.ones((len(points), 1))])
+
+    return columns, np.append(cube.group, cube.group.max() + 1)
 
 
 def _distributions(trial: FrozenTrial) -> Mapping[str, BaseDistribution]:

@@ -7,6 +7,7 @@ these. How far around the best is the region's length, so that rounds narrow the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ WORTH = 0.03
 def propose(
     cube: Cube,
     model: Surrogate,
+    columns: Callable[[Array], Array],
     tried: Array,
     losses: Array,
     lengths: Array,
@@ -40,12 +42,13 @@ def propose(
     Args:
         cube: the search space.
         model: fitted to ``tried`` and ``losses``.
+        columns: points of the cube as the model sees them.
         tried: points of trials, also of those in flight, shape (trials, names).
         losses: what is known or expected of them, shape (trials,).
         lengths: of the region, by coordinate, shape (names,).
         rng: random numbers.
     """
-    known = cube.columns(tried)
+    known = columns(tried)
     # What the model thinks of the best, not the luckiest value that was seen.
     below = float(model.mean(known).min()) - WORTH
     order = np.argsort(losses, kind="stable")
@@ -54,14 +57,14 @@ def propose(
         wandered(cube, start, lengths, rng, AROUND // len(starts)) for start in starts
     ]
     points = cube.snapped(np.concatenate([cube.random(rng, EVERYWHERE), *around]))
-    promise = model.improvement(cube.columns(points), below)
+    promise = model.improvement(columns(points), below)
     for step in range(STEPS):
         best = np.argsort(-promise, kind="stable")[:CENTERS]
         points, promise = points[best], promise[best]
         size = STEP * 0.5**step
         moved = cube.snapped(_moved(cube, points, size, rng))
         points = np.concatenate([points, moved])
-        more = model.improvement(cube.columns(moved), below)
+        more = model.improvement(columns(moved), below)
         promise = np.concatenate([promise, more])
     for i in np.argsort(-promise, kind="stable"):
         if not (np.abs(tried - points[i]).max(axis=1) < 1e-9).any():
