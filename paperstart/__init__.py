@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from paperstart._rounds import Round, rounds
     from paperstart.callback import PaperStartCallback
     from paperstart.catalog import list_recipes, load_recipe
     from paperstart.errors import (
@@ -15,31 +16,38 @@ if TYPE_CHECKING:
         RecipeFormatError,
         RecipeNotFoundError,
     )
+    from paperstart.pruner import PaperStartPruner
     from paperstart.recipe import Recipe
     from paperstart.sampler import PaperStartSampler
 
 __all__ = [
     "PaperStartCallback",
+    "PaperStartPruner",
     "PaperStartSampler",
     "PaperstartError",
     "Recipe",
     "RecipeFormatError",
     "RecipeNotFoundError",
+    "Round",
     "list_recipes",
     "load_recipe",
+    "rounds",
 ]
 __version__ = "0.1.0"
 
 # Fetched on first use: Optuna costs 0.3 s, Lightning and torch several seconds.
 _LATE = {
     "PaperStartCallback": "callback",
+    "PaperStartPruner": "pruner",
     "PaperStartSampler": "sampler",
     "PaperstartError": "errors",
     "Recipe": "recipe",
     "RecipeFormatError": "errors",
     "RecipeNotFoundError": "errors",
     "list_recipes": "catalog",
+    "Round": "_rounds",
     "load_recipe": "catalog",
+    "rounds": "_rounds",
 }
 
 

@@ -161,7 +161,7 @@ def _effective_rate(
     rate = known.get("learning_rate")
     if rate is None or not weights[rate] or np.count_nonzero(weights) < 2:
         return weights[:, :0]
-    return weights / weights[rate]
+    return np.asarray(weights / weights[rate])
 
 
 def _width(axis: Axis | None, distribution: BaseDistribution, scale: str) -> float:
@@ -170,7 +170,7 @@ def _width(axis: Axis | None, distribution: BaseDistribution, scale: str) -> flo
         return 0.0
     if isinstance(distribution, CategoricalDistribution):
         # Growing numbers, as sizes of a batch are: about even on a log scale.
-        first, last = float(distribution.choices[0]), float(distribution.choices[-1])
+        first, last = (float(str(distribution.choices[i])) for i in (0, -1))
         return math.log(last / first) if scale == "log" and first > 0 else 0.0
     return axis.width if axis.scale == scale else 0.0
 

@@ -69,7 +69,7 @@ def propose(
     for i in np.argsort(-promise, kind="stable"):
         if not (np.abs(tried - points[i]).max(axis=1) < 1e-9).any():
             return np.asarray(points[i])
-    return cube.snapped(wandered(cube, starts[0], lengths, rng, 1))[0]
+    return np.asarray(cube.snapped(wandered(cube, starts[0], lengths, rng, 1))[0])
 
 
 def wandered(

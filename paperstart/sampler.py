@@ -18,6 +18,7 @@ from paperstart._history import DRAW_ATTR, Draw, Histories, draw_attr, point_of
 from paperstart._joint import KNOWN_FIRST, Joint
 from paperstart._published import Start, is_enqueued
 from paperstart._refine import COARSE_TRIALS, ROUND_TRIALS, Plan
+from paperstart._why import why
 from paperstart.adapt import Adapted
 from paperstart.catalog import load_recipe
 from paperstart.errors import SearchSpaceError
@@ -25,19 +26,25 @@ from paperstart.recipe import Recipe
 
 
 class PaperStartSampler(BaseSampler):
-    """Starts at the published point, draws around it, and refines coarse to fine.
+    """Starts at the published point, and refines coarse to fine with a model.
 
-    Trial k is the k-th published point. Then comes a coarse round of random draws
-    around the best of these points, or from everywhere once another trial beats them;
-    then rounds whose region follows the best trial: it shrinks while the best lies
-    inside and grows when the best lies at its edge. One draw in five comes from the
-    full range, so that a bad paper cannot trap the search. Draws are random, never a
-    grid, and on each hyperparameter's natural scale: a linear
+    Trial k is the k-th published point. The next one is drawn from the middle of the
+    ranges, in case the paper does not fit. From then on, a Gaussian process of all
+    trials says where the largest improvement is to be expected. It looks everywhere
+    and, more closely, around the best trials, in a region that shrinks from round to
+    round while the best lies inside and grows when the best lies at its edge. Where
+    there is nothing to learn from yet (trials in flight, failures), draws are random
+    around the published point, one in five from the full range. Everything happens on
+    each hyperparameter's natural scale, never on a grid: a linear
     ``suggest_float("momentum", 0.1, 0.99)`` is drawn on the log of 1 - momentum.
+    Hyperparameters that only some trials have are drawn on their own.
 
     The state is the study itself: a resumed study goes on where it was, and any number
     of workers agree. Random numbers are keyed by (seed, trial number, name), so workers
     with one seed never draw the same point, and a sequential run repeats exactly.
+
+    Trials that were stopped early count by how far they came, those that broke a
+    constraint as bad ones, failures hardly.
 
     Args:
         recipe: a recipe, its id or alias, or a path to a recipe file; or what
@@ -53,8 +60,12 @@ class PaperStartSampler(BaseSampler):
         RecipeNotFoundError: the catalog has no such recipe.
         SearchSpaceError: an argument is not of the form above.
 
-    Sources: random rather than grid search, Bergstra & Bengio 2012; a region that grows
-    and shrinks with success, as in trust-region methods (Conn, Gould & Toint 2000).
+    Sources: random rather than grid search, Bergstra & Bengio 2012; Gaussian processes
+    with expected improvement, Jones, Schonlau & Welch 1998, averaged over length
+    scales, Snoek et al. 2012; trials in flight, Ginsbourger et al. 2010; a region that
+    grows and shrinks with success, as in trust-region methods (Conn, Gould & Toint
+    2000; Eriksson et al. 2019); the learning rate per example, Smith & Le 2018. That
+    the published point is tried first, and is no prior of the model, is our own choice.
     """
 
     def __init__(
@@ -91,6 +102,10 @@ class PaperStartSampler(BaseSampler):
     def names(self) -> dict[str, str]:
         """Canonical names of what goes by another name in the objective."""
         return dict(self._names)
+
+    def explain(self, study: Study, trial: FrozenTrial) -> str:
+        """Why a trial is where it is, in words: of any trial that a study has."""
+        return why(study, trial)
 
     def reseed_rng(self) -> None:
         """Nothing to do: every trial has random numbers of its own."""

@@ -23,6 +23,7 @@ from paperstart._store import locked
 from paperstart._study_log import StudyLog
 from paperstart._worker import WORKER_ATTR, abandoned_trials, this_worker
 from paperstart.errors import SearchError
+from paperstart.pruner import PaperStartPruner
 from paperstart.recipe import Recipe
 from paperstart.sampler import PaperStartSampler
 
@@ -35,6 +36,7 @@ PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "none": optuna.pruners.NopPruner,
     "median": optuna.pruners.MedianPruner,
     "hyperband": optuna.pruners.HyperbandPruner,
+    "paper": PaperStartPruner,
     "sha": optuna.pruners.SuccessiveHalvingPruner,
 }
 

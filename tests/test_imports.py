@@ -27,7 +27,8 @@ FLOORS = (
     *("_axis", "_refine", "_natural", "space", "_length", "_rules", "adapt"),
     *("recipe", "_recipe_file", "_index", "catalog", "_show", "_show_adapted"),
     *("_schema", "_ship", "_query", "_compare", "_cite", "_stats"),
-    *("_history", "_draw", "_published", "_column", "sampler"),
+    *("_history", "_rounds", "_why", "_draw", "_published", "_cube", "_column"),
+    *("_surrogate", "_evidence", "_propose", "_joint", "sampler", "pruner"),
     *("_bn_layers", "batchnorm", "_bn_record", "_store", "tracking", "_logged"),
     *("_system", "_fit_record", "_fit_run", "_trial_report", "callback", "demo"),
     *("_outcome", "_study_log", "_interrupt", "_objective", "_worker", "search"),
@@ -41,7 +42,8 @@ LIGHT += ("_recipe_file", "_index", "_query", "_compare", "_cite", "_stats")
 LIGHT += ("_print", "_catalog_cli", "_schema", "_spread")
 LIGHT += ("catalog", "_show", "cli", "__init__", "__main__")
 SEARCH_WING = (*LIGHT[:-3], "_axis", "_refine", "_natural", "space", "_history")
-SEARCH_WING += ("_draw", "_published", "_column", "sampler")
+SEARCH_WING += ("_rounds", "_why", "_draw", "_published", "_cube", "_column")
+SEARCH_WING += ("_surrogate", "_evidence", "_propose", "_joint", "sampler", "pruner")
 TRAINING_WING = ("_bn_layers", "batchnorm", "_bn_record", "tracking", "_logged")
 TRAINING_WING += ("_system", "_fit_record", "_fit_run", "_trial_report", "callback")
 
