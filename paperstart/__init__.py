@@ -8,6 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from paperstart.batchnorm import (
+        batchnorm_alarms,
+        batchnorm_statistics,
+        find_batchnorm_layers,
+        recompute_bn_stats,
+        take_snapshot,
+    )
+    from paperstart.batchnorm_monitor import BatchNormMonitor
     from paperstart.callback import PaperStartCallback
     from paperstart.catalog import list_recipes, load_recipe
     from paperstart.errors import (
@@ -19,27 +27,39 @@ if TYPE_CHECKING:
     from paperstart.sampler import PaperStartSampler
 
 __all__ = [
+    "BatchNormMonitor",
     "PaperStartCallback",
     "PaperStartSampler",
     "PaperstartError",
     "Recipe",
     "RecipeFormatError",
     "RecipeNotFoundError",
+    "batchnorm_alarms",
+    "batchnorm_statistics",
+    "find_batchnorm_layers",
     "list_recipes",
     "load_recipe",
+    "recompute_bn_stats",
+    "take_snapshot",
 ]
 __version__ = "0.1.0"
 
 # Fetched on first use: Optuna costs 0.3 s, Lightning and torch several seconds.
 _LATE = {
+    "BatchNormMonitor": "batchnorm_monitor",
     "PaperStartCallback": "callback",
     "PaperStartSampler": "sampler",
     "PaperstartError": "errors",
     "Recipe": "recipe",
     "RecipeFormatError": "errors",
     "RecipeNotFoundError": "errors",
+    "batchnorm_alarms": "batchnorm",
+    "batchnorm_statistics": "batchnorm",
+    "find_batchnorm_layers": "batchnorm",
     "list_recipes": "catalog",
     "load_recipe": "catalog",
+    "recompute_bn_stats": "batchnorm",
+    "take_snapshot": "batchnorm",
 }
 
 

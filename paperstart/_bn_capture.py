@@ -8,7 +8,7 @@ fetches the result waits for the copy, and the training step never does.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -34,7 +34,7 @@ class Pending:
 
     def __init__(
         self,
-        layers: Sequence[BatchNormLayer],
+        layers: list[BatchNormLayer],
         layout: Layout,
         slots: Mapping[torch.device, Slot],
         release: Callable[[Mapping[torch.device, Slot]], None],
@@ -82,7 +82,7 @@ class Capture:
 
     def __init__(
         self,
-        layers: Sequence[BatchNormLayer],
+        layers: list[BatchNormLayer],
         side: Callable[[torch.device], Side] = side_of,
     ) -> None:
         self.layers = layers
@@ -94,6 +94,11 @@ class Capture:
         self._free: dict[torch.device, deque[Slot]] = {}
         self._made: dict[torch.device, int] = {}
         self._armed: tuple[Layout, dict[torch.device, Slot]] | None = None
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether the start of a step was copied, and its end was not."""
+        return self._armed is not None
 
     def before(self) -> bool:
         """Copy what the step will move; whether there was room for it."""

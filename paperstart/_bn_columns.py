@@ -33,6 +33,7 @@ COLUMNS: dict[str, str] = {
     "rounding": "fraction; unit roundoff of the running mean's dtype",
     "is_training": "0 or 1; in training mode",
     "is_tracking": "0 or 1; the running statistics follow the batches",
+    "is_zero_init": "0 or 1; all scales were zero when the layer was found",
     "is_learning": "0 or 1; scale or shift learns, NaN without either",
 }
 """The columns of the layer x step table, with their units."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from paperstart._bn_snapshot import Array
 
@@ -55,12 +56,24 @@ def start_drift(channels: int, layers: int) -> Drift:
 
 
 def next_drift(
-    drift: Drift, distance: Array, mean: Callable[[Array], Array], sizes: Array
+    drift: Drift,
+    distance: Array,
+    mean: Callable[[Array], Array],
+    sizes: npt.NDArray[np.int64],
+    anew: npt.NDArray[np.bool_],
 ) -> Drift:
-    """The averages with one more step; a layer with NaN in it keeps what it has."""
+    """The averages with one more step; a layer with NaN in it keeps what it has.
+
+    Args:
+        drift: the averages so far.
+        distance: the step's, shape (channels,).
+        mean: over each layer's channels.
+        sizes: channels of each layer.
+        anew: layers whose averages begin with this step, shape (layers,).
+    """
     square = mean(distance**2)
     counts = np.isfinite(square)
-    seen = drift.seen + counts
+    seen = np.where(anew, 0, drift.seen) + counts
     # A plain average at first: each step weighs the same until nine were seen.
     weight = np.where(counts, np.maximum(MEMORY, 1 / np.maximum(seen, 1)), 0.0)
     by_channel = np.repeat(weight, sizes)

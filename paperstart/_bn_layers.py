@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,12 +23,15 @@ class BatchNormLayer:
     Attributes:
         name: the module's name in the model.
         channels: number of channels.
+        is_zero_init: whether all scales were zero when the layer was found, as in the
+            last layer of a residual branch; no ReLU stands behind it alone.
         module: the layer itself. Its tensors are asked for anew each time: casting or
             loading a model puts others in their place.
     """
 
     name: str
     channels: int
+    is_zero_init: bool
     module: _NormBase
 
     @property
@@ -50,14 +54,18 @@ class BatchNormLayer:
         return tensor if tensor.numel() == size and tensor.dim() < 2 else None
 
 
-def find_batchnorm_layers(module: nn.Module) -> list[BatchNormLayer]:
+def find_batchnorm_layers(
+    module: nn.Module, known: Sequence[BatchNormLayer] = ()
+) -> list[BatchNormLayer]:
     """The normalization layers with running statistics, in module order.
 
     Batch norm in every dimension, its synchronized form and subclasses, and instance
     norm with tracking. Layers without buffers, or whose lazy buffers have no size yet,
     are left out. Module order is forward order where a model defines its layers in the
-    order in which it calls them; the model is not run to find out.
+    order in which it calls them; the model is not run to find out. Waits for a GPU
+    once for each layer that is not among the ``known``.
     """
+    earlier = {(layer.name, layer.channels): layer for layer in known}
     layers = []
     for name, child in _named_modules(module):
         if not isinstance(child, _NormBase):
@@ -65,7 +73,11 @@ def find_batchnorm_layers(module: nn.Module) -> list[BatchNormLayer]:
         mean = child._buffers.get("running_mean")
         if mean is None or isinstance(mean, nn.UninitializedBuffer):
             continue
-        layers.append(BatchNormLayer(_clean(name), mean.numel(), child))
+        same = earlier.get((_clean(name), mean.numel()))
+        if same is None or same.module is not child:
+            is_zero = _is_zero(child._parameters.get("weight"))
+            same = BatchNormLayer(_clean(name), mean.numel(), is_zero, child)
+        layers.append(same)
     return layers
 
 
@@ -80,6 +92,12 @@ def fixed_layers(module: nn.Module) -> list[str]:
         for name, child in _named_modules(module)
         if type(child).__name__.startswith("FrozenBatchNorm")
     ]
+
+
+def _is_zero(scale: torch.Tensor | None) -> bool:
+    if scale is None or scale.is_meta or hasattr(scale, "fake_mode"):
+        return False  # or there are no values to look at
+    return not scale.detach().any().item()
 
 
 def _named_modules(module: nn.Module) -> list[tuple[str, nn.Module]]:

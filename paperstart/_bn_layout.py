@@ -129,7 +129,9 @@ class Layout:
     def _see(self, found: list[torch.Tensor | None]) -> None:
         self.seen = [tensor for tensor in found if tensor is not None]
         self.views = [_view(tensor) for tensor in self.seen]
-        viewed = [t for t, v in zip(self.seen, self.views, strict=True) if v is not None]
+        viewed = [
+            t for t, v in zip(self.seen, self.views, strict=True) if v is not None
+        ]
         # At once, since another thread may be looking.
         self._pointed = viewed, list(map(torch.Tensor.data_ptr, viewed))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from paperstart._bn_statistics import BatchNormStatistics, batchnorm_statistics
 from paperstart._bn_summary import batchnorm_summary
 
 _MOST_WAITING = 16
-"""Steps that may wait for the worker; then the caller does its part of the waiting."""
+"""Steps that may wait for the worker; the caller then waits for the first of them."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,33 @@ class LoggedStep:
     alarms: list[BatchNormAlarm]
 
 
+@dataclass(frozen=True)
+class RunSoFar:
+    """What is written to files.
+
+    Attributes:
+        table: the layer x step table.
+        scales: |scale| of each layer's channels at the last step.
+    """
+
+    table: Table
+    scales: dict[str, Array]
+
+
 class Pipeline:
     """One model's layers, from the copies of a step to what is logged of it.
 
     Attributes:
         layers: the layers that are watched now; empty if the model has none.
-        dropped: due steps of which nothing is known, since a GPU's copies of the
-            earlier ones were still on their way, or the model was changed meanwhile.
+        dropped: due steps of which nothing is known: the GPU's copies of the ones
+            before were still on their way, or the model was changed within the step.
+        failure: the first error of the worker.
     """
 
-    def __init__(self, zero_scaled: Sequence[str] = ()) -> None:
+    def __init__(self) -> None:
         self.layers: list[BatchNormLayer] = []
         self.dropped = 0
+        self.failure: BaseException | None = None
         self._capture = Capture([])
         self._reduction = _Reduction()
         self._worker: ThreadPoolExecutor | None = None
@@ -57,7 +72,7 @@ class Pipeline:
 
     def find_layers(self, module: nn.Module) -> None:
         """Look again: a lazy layer has its buffers only after the first batch."""
-        found = find_batchnorm_layers(module)
+        found = find_batchnorm_layers(module, self.layers)
         if found != self.layers:
             self.layers = found
             self._capture = Capture(found)
@@ -75,23 +90,90 @@ class Pipeline:
 
     def after(self, step: int) -> None:
         """Copy what the step has left, and have it worked on; `take` has the result."""
+        if not self._capture.is_armed:
+            return
         pending = self._capture.after()
         if pending is None:
+            self.dropped += 1
             return
+        if len(self._waiting) >= _MOST_WAITING:
+            self._waiting[0].exception()
         if self._worker is None:
             self._worker = ThreadPoolExecutor(1, "paperstart-batchnorm")
-        while len(self._waiting) >= _MOST_WAITING and not self._waiting[0].done():
-            self._waiting[0].exception()
-            break
         self._waiting.append(self._worker.submit(self._reduction, pending, step))
 
-    def take(self) -> list[LoggedStep]:
-        """What is done, in order; does not wait."""
+    def take(self, *, wait: bool = False) -> list[LoggedStep]:
+        """The steps that are done, in order; with ``wait``, all of them."""
         done = []
-        while self._waiting and self._waiting[0].done():
-            logged = self._waiting.popleft().result()
+        while self._waiting and (wait or self._waiting[0].done()):
+            future = self._waiting.popleft()
+            error = future.exception()
+            logged = None if error is not None else future.result()
             if logged is None:
+                self.failure = self.failure or error
                 self.dropped += 1
             else:
                 done.append(logged)
         return done
+
+    def then(self, use: Callable[[RunSoFar], None]) -> None:
+        """Call ``use`` from the worker once it has done the steps so far, if any."""
+        if self._worker is not None:
+            self._worker.submit(self._reduction.hand_over, use)
+
+    def close(self) -> None:
+        """Wait for the worker, and end it; what `take` has not taken stays."""
+        if self._worker is not None:
+            self._worker.shutdown()
+            self._worker = None
+
+
+class _Reduction:
+    """What the worker keeps from step to step."""
+
+    def __init__(self) -> None:
+        self.record = BatchNormRecord()
+        self._history: list[BatchNormStatistics] = []
+        self._raised: list[BatchNormAlarm] = []
+        self._counts: dict[str, tuple[int, int]] = {}
+        self._scales: dict[str, Array] = {}
+
+    def __call__(self, pending: Pending, step: int) -> LoggedStep | None:
+        """Wait for the copies and reduce them; ``None`` if they are of no use."""
+        fetched = pending.fetch()
+        if fetched is None:
+            return None
+        before, after = self._fill(*fetched, pending.layers)
+        earlier = self._history[-1] if self._history else None
+        statistics = batchnorm_statistics(
+            before, after, pending.layers, step=step, earlier=earlier
+        )
+        self._history = [*self._history, statistics][-HISTORY:]
+        alarms = batchnorm_alarms(self._history, self._raised)
+        self._raised += alarms
+        self.record.add(statistics)
+        starts = np.cumsum(statistics.channels)[:-1]
+        scales = np.split(np.abs(after.weight), starts)
+        self._scales = dict(zip(statistics.layers, scales, strict=True))
+        return LoggedStep(step, batchnorm_summary(statistics), alarms)
+
+    def hand_over(self, use: Callable[[RunSoFar], None]) -> None:
+        """Call ``use`` with what there is."""
+        table = self.record.table()
+        if table is not None:
+            use(RunSoFar(table, self._scales))
+
+    def _fill(
+        self,
+        before: BatchNormSnapshot,
+        after: BatchNormSnapshot,
+        layers: list[BatchNormLayer],
+    ) -> tuple[BatchNormSnapshot, BatchNormSnapshot]:
+        """Counts that were not read this time, as they were at their last turn."""
+        first, last = before.batches.copy(), after.batches.copy()
+        for i, layer in enumerate(layers):
+            if last[i] >= 0:
+                self._counts[layer.name] = int(first[i]), int(last[i])
+            elif layer.name in self._counts:
+                first[i], last[i] = self._counts[layer.name]
+        return replace(before, batches=first), replace(after, batches=last)

@@ -23,6 +23,9 @@ from paperstart._bn_drift import Drift, next_drift, start_drift
 from paperstart._bn_layers import BatchNormLayer
 from paperstart._bn_snapshot import SETTINGS, Array, BatchNormSnapshot
 
+WARM_UPDATES = 50
+"""Updates until a layer's start is forgotten and its lags are averaged anew: with
+torch's usual momentum of 0.1 the initial value then weighs 0.5 %."""
 MOST_ROUNDING = 1e-2
 """Where the buffers' own rounding moves what is recovered by more sigmas than this, as
 in bfloat16, columns that compare batch and running statistics are NaN."""
@@ -68,7 +71,8 @@ def batchnorm_statistics(
         layers: the layers of both snapshots.
         step: the step's number.
         earlier: the statistics of the step that was looked at before this one; the
-            lags are averaged over such a chain, and NaN for its first two.
+            lags are averaged over such a chain, and NaN for its first two, and again
+            once the layer is warm (50 updates).
 
     Returns:
         `COLUMNS` with arrays of shape (layers,). Columns that compare the batch with
@@ -88,8 +92,9 @@ def batchnorm_statistics(
     share = _share(after, updates)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         shift, stretch = _moved(before, after, by_layer, share)
+        anew = _is_warm(after.batches, chain)
         drifts = tuple(  # type: ignore[assignment]
-            next_drift(drift, distance, by_layer.mean, by_layer.sizes)
+            next_drift(drift, distance, by_layer.mean, by_layer.sizes, anew)
             for drift, distance in zip(drifts, (shift, stretch), strict=True)
         )
         columns = _held(after, by_layer) | _compared(shift, stretch, share, by_layer)
@@ -97,6 +102,7 @@ def batchnorm_statistics(
         columns["running_var_lag"] = drifts[1].lag(by_layer.mean)
     columns["updates_per_step"] = updates
     columns["num_batches_tracked"] = after.batches.astype(float)
+    columns["is_zero_init"] = np.array([layer.is_zero_init for layer in layers], float)
     columns |= zip(SETTINGS, after.settings.T, strict=True)
     ordered = {name: columns[name] for name in COLUMNS}
     return BatchNormStatistics(step, names, channels, ordered, *drifts)
@@ -135,6 +141,15 @@ class _ByLayer:
 
     def max(self, values: Array) -> Array:
         return np.asarray(np.maximum.reduceat(values, self.starts))
+
+
+def _is_warm(
+    batches: npt.NDArray[np.int64], earlier: BatchNormStatistics | None
+) -> npt.NDArray[np.bool_]:
+    """Which layers have just had `WARM_UPDATES`: what was before is not their lag."""
+    if earlier is None:
+        return np.zeros(len(batches), bool)
+    return (batches >= WARM_UPDATES) & (earlier["num_batches_tracked"] < WARM_UPDATES)
 
 
 def _difference(new: Array, old: Array) -> Array:

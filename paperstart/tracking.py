@@ -102,6 +102,10 @@ class RunLog:
         if tags:
             self._send(tags=[RunTag(key, str(value)) for key, value in tags.items()])
 
+    def tag(self, name: str) -> str:
+        """What a tag says in the store, or an empty text; waits for the answer."""
+        return str(self._client.get_run(self.run_id).data.tags.get(name, ""))
+
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Copy a file to the run's artifacts; waits until it is there."""
         self.attempt(self._client.log_artifact, self.run_id, path, folder)
