@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from paperstart._bn_alarms import half_life
 from paperstart._bn_layers import BatchNormLayer, fixed_layers
+from paperstart._bn_rules import half_life
 
 _NAMES = 20
 """Layers that a fact names; of the others it says how many."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ class Group:
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
         self.entries: list[tuple[str, int, int]] = []
-        self.sources: list[tuple[dict[str, torch.Tensor | None], str]] = []
+        self.sources: list[tuple[Mapping[str, torch.Tensor | None], str]] = []
         self.moving = 0
         self.elements = [0, 0]
         self.places: Places = ((0, 0), (0, 0))
@@ -44,7 +44,9 @@ class Group:
     def add(self, kind: str, at: int, layer: BatchNormLayer, size: int) -> None:
         """Put one more tensor at the end."""
         is_moving = kind in _MOVING
-        home = layer.module._buffers if is_moving else layer.module._parameters
+        module = layer.module
+        home: Mapping[str, torch.Tensor | None]
+        home = module._buffers if is_moving else module._parameters
         self.entries.append((kind, at, size))
         self.sources.append((home, kind))
         self.moving += is_moving

@@ -55,7 +55,7 @@ HEATMAPS = (
     Heatmap(
         "train_eval_gap.png",
         "train_eval_gap",
-        "Train–eval gap: how far eval-mode output is from train-mode output",
+        "Train-eval gap: how far eval-mode output is from train-mode output",
         "RMS difference before scale and shift",
         *(0.01, 1.0, True, "magma"),
     ),

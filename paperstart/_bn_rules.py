@@ -147,7 +147,8 @@ def _is_stale(s: BatchNormStatistics) -> Mask:
 
 def _is_half_frozen(s: BatchNormStatistics) -> Mask:
     moves: Mask = (s["is_training"] == 1) & (s["updates_per_step"] > 0)
-    return moves & (s["is_learning"] == 0) & (s["momentum"] != 0)
+    moves &= (s["is_learning"] == 0) & (s["momentum"] != 0)
+    return moves
 
 
 def _is_untracked(s: BatchNormStatistics) -> Mask:

@@ -132,15 +132,13 @@ class FolderSink:
 def logger_sinks(loggers: Sequence[Logger]) -> list[Sink]:
     """One for each logger; of Lightning's MLFlowLogger, its run in the background."""
     return [
-        RunSink(RunLog(logger.experiment, _run_id(logger)), is_own=True)
-        if _is_mlflow(logger)
-        else LoggerSink(logger)
+        _run_sink(logger) if _is_mlflow(logger) else LoggerSink(logger)
         for logger in loggers
     ]
 
 
 def folder_sink(loggers: Sequence[Logger], folder: Path | None) -> list[Sink]:
-    """Where files go: to ``folder``, or beside a logger's own unless MLflow has them."""
+    """Where files go: to ``folder``, or beside a logger's own if MLflow has none."""
     if folder is not None:
         return [FolderSink(folder)]
     if any(_is_mlflow(logger) for logger in loggers):
@@ -158,5 +156,5 @@ def _is_mlflow(logger: Any) -> bool:
     return any(kind.__name__ == "MLFlowLogger" for kind in type(logger).__mro__)
 
 
-def _run_id(logger: Any) -> str:
-    return str(logger.run_id)
+def _run_sink(logger: Any) -> RunSink:
+    return RunSink(RunLog(logger.experiment, logger.run_id), is_own=True)

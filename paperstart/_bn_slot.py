@@ -72,7 +72,7 @@ class SideStream:
     """A stream of its own beside the one that trains."""
 
     def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device)
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._device = device
 
     def after_now(self, staging: torch.Tensor) -> AbstractContextManager[Any]:
@@ -81,9 +81,10 @@ class SideStream:
         return torch.cuda.stream(self._stream)
 
     def mark(self) -> Callable[[], None]:
-        event = torch.cuda.Event(blocking=True)  # the waiting thread sleeps
+        # Blocking: the thread that waits sleeps meanwhile.
+        event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
         event.record(self._stream)
-        return event.synchronize  # type: ignore[no-any-return]
+        return event.synchronize
 
 
 class SameStream:
@@ -123,7 +124,7 @@ class DeviceSlot:
         start, stop = group.places[is_after]
         out = self._staging.narrow(0, start, stop - start).view(group.dtype)
         join = torch.cat if tensors[0].dim() else torch.stack
-        join(tensors, out=out)  # type: ignore[operator]
+        join(list(tensors), out=out)
 
     def send(self) -> None:
         with self._side.after_now(self._staging):

@@ -1,7 +1,7 @@
 """What does a callback derive from, so that both Lightning packages take it?
 
-``pytorch_lightning`` and ``lightning.pytorch`` are the same code twice, with two classes
-of the same name. A class that inherits both works in both Trainers.
+``pytorch_lightning`` and ``lightning.pytorch`` are the same code twice, and have each a
+class of this name. A class that inherits both works in both Trainers.
 """
 
 from __future__ import annotations
