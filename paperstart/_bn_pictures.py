@@ -193,9 +193,7 @@ def _short(name: str, most: int = 44) -> str:
 def _colors(name: str) -> Any:
     from matplotlib import colormaps
 
-    colors = colormaps[name].copy()
-    colors.set_bad("0.8")  # gray: nothing is known
-    return colors
+    return colormaps[name].with_extremes(bad="0.8")  # gray: nothing is known
 
 
 def _norm(low: float, high: float, is_log: bool) -> Any:
