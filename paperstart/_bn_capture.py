@@ -19,10 +19,12 @@ from paperstart._bn_layout import Bytes, Layout, turns
 from paperstart._bn_slot import DeviceSlot, HostSlot, Side, Slot, side_of
 from paperstart._bn_snapshot import (
     BatchNormSnapshot,
+    Modes,
     Parts,
-    Settings,
     from_parts,
-    read_settings,
+    read_learning,
+    read_modes,
+    settings_of,
 )
 
 SLOTS = 4
@@ -35,25 +37,30 @@ class Pending:
     def __init__(
         self,
         layers: list[BatchNormLayer],
+        learning: list[bool | None],
         layout: Layout,
         slots: Mapping[torch.device, Slot],
         release: Callable[[Mapping[torch.device, Slot]], None],
+        distrust: Callable[[], None] | None,
     ) -> None:
         self.layers = layers
-        self._settings: list[Settings] = read_settings(layers)
+        self._modes: list[Modes] = read_modes(layers)
+        self._learning = learning
         self._layout = layout
         self._slots = slots
         self._release = release
+        self._distrust = distrust
 
     def fetch(self) -> tuple[BatchNormSnapshot, BatchNormSnapshot] | None:
         """Wait for the copies: what was before the step, and what was after it.
 
-        To be called once, from any thread. ``None`` if a tensor had other data than
-        was copied.
+        To be called once, from any thread. ``None`` if the tensors that were copied
+        are not the layers' own any more, which nobody has looked at yet.
         """
         hosts = {device: slot.wait().copy() for device, slot in self._slots.items()}
         self._release(self._slots)
-        if not self._layout.is_current():
+        if self._distrust is not None and not self._layout.is_current():
+            self._distrust()
             return None
         return self._snapshot(hosts, False), self._snapshot(hosts, True)
 
@@ -65,7 +72,8 @@ class Pending:
             for group in self._layout.groups[device]:
                 for kind, at, values in group.unpack(packed, is_after):
                     parts.setdefault(kind, {})[at] = values
-        snapshot = from_parts(self.layers, parts, self._settings)
+        settings = settings_of(self._modes, self._learning, self._layout.mean_dtypes)
+        snapshot = from_parts(self.layers, parts, settings)
         if not self._layout.unread:
             return snapshot
         unread = np.isin(np.arange(len(self.layers)), sorted(self._layout.unread))
@@ -74,6 +82,11 @@ class Pending:
 
 class Capture:
     """Copies what some layers hold before a step and after it.
+
+    To look whether each tensor is still the layer's own takes as long as to copy it. So
+    it relies on that, and `Pending.fetch` finds out whether it was right. Once it was
+    not, as after a cast or with a layer whose forward replaces its buffers, it looks
+    before it copies.
 
     Args:
         layers: the layers.
@@ -86,6 +99,7 @@ class Capture:
         side: Callable[[torch.device], Side] = side_of,
     ) -> None:
         self.layers = layers
+        self._learning = read_learning(layers)
         self._new_side = side
         self._sides: dict[torch.device, Side] = {}
         self._turns = turns(layers)
@@ -93,7 +107,15 @@ class Capture:
         self._layouts: dict[int, Layout] = {}
         self._free: dict[torch.device, deque[Slot]] = {}
         self._made: dict[torch.device, int] = {}
+        self._is_careful = False
         self._armed: tuple[Layout, dict[torch.device, Slot]] | None = None
+
+    def look(self) -> None:
+        """See which tensors there are, and which of them learn."""
+        self.disarm()
+        self._learning = read_learning(self.layers)
+        fitting = {turn: each for turn, each in self._layouts.items() if each.look()}
+        self._layouts = fitting
 
     @property
     def is_armed(self) -> bool:
@@ -105,7 +127,7 @@ class Capture:
         self.disarm()
         turn = self._turn % len(self._turns)
         layout = self._layouts.get(turn)
-        if layout is None or not layout.look():
+        if layout is None or (self._is_careful and not layout.look()):
             layout = self._layouts[turn] = Layout(self.layers, self._turns[turn])
         slots = self._take_slots(layout)
         if slots is None:
@@ -120,20 +142,26 @@ class Capture:
         if self._armed is None:
             return None
         layout, slots = self._armed
-        if not layout.look():  # the model was cast or moved within the step
+        if self._is_careful and not layout.look():  # cast or moved within the step
             self.disarm()
             return None
         self._armed = None
         _pack(layout, slots, is_after=True)
         for slot in slots.values():
             slot.send()
-        return Pending(self.layers, layout, slots, self._give_back)
+        distrust = None if self._is_careful else self._be_careful
+        return Pending(
+            self.layers, self._learning, layout, slots, self._give_back, distrust
+        )
 
     def disarm(self) -> None:
         """Forget a step that has begun."""
         if self._armed is not None:
             self._give_back(self._armed[1])
             self._armed = None
+
+    def _be_careful(self) -> None:
+        self._is_careful = True
 
     def _give_back(self, slots: Mapping[torch.device, Slot]) -> None:
         for device, slot in slots.items():

@@ -78,6 +78,7 @@ class Layout:
     Attributes:
         groups: by device.
         nbytes: of the buffer that each device packs into.
+        mean_dtypes: of each layer's running mean.
         unread: layers whose counts of updates are left out.
         seen: the tensors, group by group.
         views: the same as numpy sees them, ``None`` for those on a device. They are
@@ -86,6 +87,7 @@ class Layout:
 
     def __init__(self, layers: Sequence[BatchNormLayer], counted: set[int]) -> None:
         self.unread = set(range(len(layers))) - counted
+        self.mean_dtypes = [torch.float32] * len(layers)
         groups: dict[tuple[torch.device, torch.dtype], Group] = {}
         for kind in TENSORS:
             for at, layer in enumerate(layers):
@@ -96,6 +98,8 @@ class Layout:
                 key = (tensor.device, tensor.dtype)
                 group = groups.setdefault(key, Group(tensor.dtype))
                 group.add(kind, at, layer, tensor.numel())
+                if kind == "running_mean":
+                    self.mean_dtypes[at] = tensor.dtype
         self.groups: dict[torch.device, list[Group]] = {}
         self.nbytes: dict[torch.device, int] = {}
         for (device, _), group in groups.items():
@@ -105,25 +109,26 @@ class Layout:
         self._sources = [source for group in everything for source in group.sources]
         self.seen: list[torch.Tensor] = []
         self.views: list[npt.NDArray[Any] | None] = []
-        self._pointed: tuple[list[torch.Tensor], list[int]] = ([], [])
+        self._checked: tuple[list[torch.Tensor], list[torch.Tensor], list[int]]
         self._see(self._found())
 
     def look(self) -> bool:
         """Look at what is there now; whether the layout still fits."""
         found = self._found()
-        if not all(map(operator.is_, found, self.seen)):
-            if not all(map(_are_alike, found, self.seen)):
-                return False
-            self._see(found)
+        if not all(map(_are_alike, found, self.seen)):
+            return False
+        self._see(found)
         return True
 
     def is_current(self) -> bool:
-        """Whether no tensor has got other data since it was looked at first.
+        """Whether each tensor is the one that was looked at, with the same data.
 
-        One that is the same object may, as by ``vector_to_parameters``.
+        Another one may have taken its place, and one that stays may have got other
+        data, as by ``vector_to_parameters``.
         """
-        tensors, pointers = self._pointed
-        return list(map(torch.Tensor.data_ptr, tensors)) == pointers
+        seen, viewed, pointers = self._checked
+        same = all(map(operator.is_, self._found(), seen))
+        return same and list(map(torch.Tensor.data_ptr, viewed)) == pointers
 
     def _found(self) -> list[torch.Tensor | None]:
         return [home.get(kind) for home, kind in self._sources]
@@ -131,11 +136,11 @@ class Layout:
     def _see(self, found: list[torch.Tensor | None]) -> None:
         self.seen = [tensor for tensor in found if tensor is not None]
         self.views = [_view(tensor) for tensor in self.seen]
-        viewed = [
-            t for t, v in zip(self.seen, self.views, strict=True) if v is not None
-        ]
-        # At once, since another thread may be looking.
-        self._pointed = viewed, list(map(torch.Tensor.data_ptr, viewed))
+        both = zip(self.seen, self.views, strict=True)
+        viewed = [tensor for tensor, view in both if view is not None]
+        pointers = list(map(torch.Tensor.data_ptr, viewed))
+        # At once, since another thread may be checking.
+        self._checked = self.seen, viewed, pointers
 
 
 def turns(layers: Sequence[BatchNormLayer]) -> list[set[int]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,7 @@ from paperstart._bn_record import BatchNormRecord, Table
 from paperstart._bn_snapshot import Array, BatchNormSnapshot
 from paperstart._bn_statistics import BatchNormStatistics, batchnorm_statistics
 from paperstart._bn_summary import batchnorm_summary
-
-_MOST_WAITING = 16
-"""Steps that may wait for the worker; the caller then waits for the first of them."""
+from paperstart._bn_worker import Worker
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,7 @@ class LoggedStep:
 
     Attributes:
         step: its number.
-        summary: what a tracker gets.
+        summary: what a tracker gets; empty if nothing is known of the step.
         alarms: those that it gave cause for, each once in a run.
     """
 
@@ -57,25 +54,29 @@ class Pipeline:
     Attributes:
         layers: the layers that are watched now; empty if the model has none.
         dropped: due steps of which nothing is known: the GPU's copies of the ones
-            before were still on their way, or the model was changed within the step.
-        failure: the first error of the worker.
+            before were still on their way, or the model was changed meanwhile.
     """
 
     def __init__(self) -> None:
         self.layers: list[BatchNormLayer] = []
         self.dropped = 0
-        self.failure: BaseException | None = None
         self._capture = Capture([])
         self._reduction = _Reduction()
-        self._worker: ThreadPoolExecutor | None = None
-        self._waiting: deque[Future[LoggedStep | None]] = deque()
+        self._worker: Worker[LoggedStep] = Worker("paperstart-batchnorm")
+
+    @property
+    def failure(self) -> Exception | None:
+        """The first error of the worker."""
+        return self._worker.failure
 
     def find_layers(self, module: nn.Module) -> None:
-        """Look again: a lazy layer has its buffers only after the first batch."""
+        """Look again: a lazy layer gets its size late, and others may be frozen."""
         found = find_batchnorm_layers(module, self.layers)
         if found != self.layers:
             self.layers = found
             self._capture = Capture(found)
+        else:
+            self._capture.look()
 
     def read(self, table: Path) -> None:
         """Go on in the table of an earlier part of the run."""
@@ -96,36 +97,30 @@ class Pipeline:
         if pending is None:
             self.dropped += 1
             return
-        if len(self._waiting) >= _MOST_WAITING:
-            self._waiting[0].exception()
-        if self._worker is None:
-            self._worker = ThreadPoolExecutor(1, "paperstart-batchnorm")
-        self._waiting.append(self._worker.submit(self._reduction, pending, step))
+        self._worker.give(partial(self._reduction, pending, step))
 
     def take(self, *, wait: bool = False) -> list[LoggedStep]:
         """The steps that are done, in order; with ``wait``, all of them."""
+        if wait:
+            self._worker.wait()
         done = []
-        while self._waiting and (wait or self._waiting[0].done()):
-            future = self._waiting.popleft()
-            error = future.exception()
-            logged = None if error is not None else future.result()
-            if logged is None:
-                self.failure = self.failure or error
-                self.dropped += 1
-            else:
+        while self._worker.results:
+            logged = self._worker.results.popleft()
+            if logged.summary:
                 done.append(logged)
+            else:
+                self.dropped += 1
         return done
 
     def then(self, use: Callable[[RunSoFar], None]) -> None:
         """Call ``use`` from the worker once it has done the steps so far, if any."""
-        if self._worker is not None:
-            self._worker.submit(self._reduction.hand_over, use)
+        if self.layers:
+            self._worker.give(partial(self._reduction.hand_over, use))
 
     def close(self) -> None:
         """Wait for the worker, and end it; what `take` has not taken stays."""
-        if self._worker is not None:
-            self._worker.shutdown()
-            self._worker = None
+        self._worker.close()
+        self.dropped += self._worker.failed
 
 
 class _Reduction:
@@ -138,11 +133,11 @@ class _Reduction:
         self._counts: dict[str, tuple[int, int]] = {}
         self._scales: dict[str, Array] = {}
 
-    def __call__(self, pending: Pending, step: int) -> LoggedStep | None:
-        """Wait for the copies and reduce them; ``None`` if they are of no use."""
+    def __call__(self, pending: Pending, step: int) -> LoggedStep:
+        """Wait for the copies and reduce them; nothing if they are of no use."""
         fetched = pending.fetch()
         if fetched is None:
-            return None
+            return LoggedStep(step, {}, [])
         before, after = self._fill(*fetched, pending.layers)
         earlier = self._history[-1] if self._history else None
         statistics = batchnorm_statistics(

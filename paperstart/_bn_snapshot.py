@@ -20,13 +20,13 @@ Parts = dict[str, dict[int, npt.NDArray[Any]]]
 
 SETTINGS = ("momentum", "eps", "is_training", "is_tracking", "is_learning", "rounding")
 """How a layer is set at one moment, as the columns of that name say."""
-Settings = tuple[float | None, float, bool, bool, bool | None, torch.dtype]
-"""One layer's, as it is read; its last entry is the running mean's dtype."""
+Modes = tuple[float | None, float, bool, bool]
+"""The first four of one layer, which a training may change at any step."""
 _ROUNDING = {
     dtype: torch.finfo(dtype).eps / 2
     for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 }
-_of_module = operator.attrgetter("momentum", "eps", "training", "track_running_stats")
+_modes = operator.attrgetter("momentum", "eps", "training", "track_running_stats")
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,43 @@ def take_snapshot(layers: Sequence[BatchNormLayer]) -> BatchNormSnapshot:
     for kind in TENSORS:
         found = {i: layer.tensor(kind) for i, layer in enumerate(layers)}
         parts[kind] = _to_host({i: t for i, t in found.items() if t is not None})
-    return from_parts(layers, parts, read_settings(layers))
+    modes, learning = read_modes(layers), read_learning(layers)
+    means = [layer.tensor("running_mean") for layer in layers]
+    dtypes = [torch.float32 if mean is None else mean.dtype for mean in means]
+    return from_parts(layers, parts, settings_of(modes, learning, dtypes))
 
 
-def read_settings(layers: Sequence[BatchNormLayer]) -> list[Settings]:
-    """How each layer is set now."""
-    settings = []
+def read_modes(layers: Sequence[BatchNormLayer]) -> list[Modes]:
+    """How each layer is set now, but for what `read_learning` looks at."""
+    return [_modes(layer.module) for layer in layers]
+
+
+def read_learning(layers: Sequence[BatchNormLayer]) -> list[bool | None]:
+    """Whether scale or shift of each layer learn; ``None`` where there is neither."""
+    found = []
     for layer in layers:
-        module = layer.module
-        learning = _is_learning(module._parameters)
-        mean = module._buffers["running_mean"]
-        dtype = torch.float32 if mean is None else mean.dtype
-        settings.append((*_of_module(module), learning, dtype))
-    return settings
+        affine = [layer.module._parameters.get(kind) for kind in ("weight", "bias")]
+        learning = [tensor.requires_grad for tensor in affine if tensor is not None]
+        found.append(any(learning) if learning else None)
+    return found
+
+
+def settings_of(
+    modes: Sequence[Modes],
+    learning: Sequence[bool | None],
+    dtypes: Sequence[torch.dtype],
+) -> Array:
+    """`SETTINGS` of each layer, shape (layers, 6), from their parts."""
+    rounding = [_ROUNDING.get(dtype, 0.0) for dtype in dtypes]
+    rows = [
+        [*mode, learns, digits]
+        for mode, learns, digits in zip(modes, learning, rounding, strict=True)
+    ]
+    return np.array(rows, float).reshape(len(rows), len(SETTINGS))
 
 
 def from_parts(
-    layers: Sequence[BatchNormLayer], parts: Parts, settings: Sequence[Settings]
+    layers: Sequence[BatchNormLayer], parts: Parts, settings: Array
 ) -> BatchNormSnapshot:
     """The snapshot of what was copied; kinds that were not copied are taken as absent.
 
@@ -98,17 +118,8 @@ def from_parts(
         weight=flat("weight", 1.0),
         bias=flat("bias", 0.0),
         batches=np.array(batches, np.int64),
-        settings=np.array(
-            [[*each[:-1], _ROUNDING.get(each[-1], 0.0)] for each in settings], float
-        ).reshape(len(layers), len(SETTINGS)),
+        settings=settings,
     )
-
-
-def _is_learning(parameters: Mapping[str, torch.Tensor | None]) -> bool | None:
-    scale, shift = parameters.get("weight"), parameters.get("bias")
-    if scale is None:
-        return None if shift is None else shift.requires_grad
-    return scale.requires_grad or (shift is not None and shift.requires_grad)
 
 
 def _to_host(tensors: Mapping[int, torch.Tensor]) -> dict[int, npt.NDArray[Any]]:

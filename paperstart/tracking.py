@@ -7,6 +7,7 @@ batches, in the background.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import time
@@ -188,6 +189,7 @@ def metric_name(name: str, stage: str) -> str:
     return f"{stage}/{name}"
 
 
+@functools.lru_cache(4096)
 def clean_key(name: str) -> str:
     """The name without what MLflow refuses in a key: odd characters, odd paths."""
     allowed = re.sub(r"[^\w\-. :/]", "_", name)[:250]

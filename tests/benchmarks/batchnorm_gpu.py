@@ -80,7 +80,9 @@ class Training:
         calls: Counter[str] = Counter()
         for part in ("before", "after"):
             torch.cuda.synchronize()
-            with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+            with profile(
+                activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]
+            ) as seen:
                 if part == "before":
                     self.pipeline.before(self.network)
                 else:

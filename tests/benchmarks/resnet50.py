@@ -49,7 +49,12 @@ class ResNet50(nn.Module):
         self.bn1 = nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         inputs, stages = 64, []
-        for blocks, width, stride in ((3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2)):
+        for blocks, width, stride in (
+            (3, 64, 1),
+            (4, 128, 2),
+            (6, 256, 2),
+            (3, 512, 2),
+        ):
             stage = []
             for i in range(blocks):
                 stage.append(Bottleneck(inputs, width, 1 if i else stride, groups))
