@@ -1,8 +1,8 @@
 """What is a fault of a batch-norm layer, and how is it said?
 
 Each rule looks at one logged step. The thresholds are our own choice: healthy residual
-networks on real images, with torch's momentum of 0.1, have no dead channel, and lag by
-less than 0.2 sigma once they are warm; with momentum 0.001 they lag by more than 1.
+networks on real images, with torch's momentum of 0.1, have hardly a dead channel, and
+lag by less than 0.5 sigma at 50 updates and 0.2 at 150; with momentum 0.001 by over 1.
 """
 
 from __future__ import annotations
@@ -14,10 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from paperstart._bn_statistics import WARM_UPDATES, BatchNormStatistics
+from paperstart._bn_statistics import (
+    MOST_ROUNDING,
+    WARM_UPDATES,
+    BatchNormStatistics,
+)
 
 DEAD_FRACTION = 0.05
-STALE_LAG = 0.3
+DEAD_CHANNELS = 2
+EARLY_UPDATES = 150
+EARLY_STALE_LAG, STALE_LAG = 0.6, 0.3
+"""Sigmas; before and after `EARLY_UPDATES`, while the network itself moves fast."""
+BFLOAT16_ROUNDING, FLOAT16_ROUNDING = 2.0**-8, 2.0**-11
 
 Mask = npt.NDArray[np.bool_]
 
@@ -135,14 +143,16 @@ def _lag(facts: dict[str, float]) -> float:
 
 
 def _is_dead(s: BatchNormStatistics) -> Mask:
+    dead = s["dead_fraction"] * np.array(s.channels)
     found: Mask = (s["dead_fraction"] > DEAD_FRACTION) & (s["is_zero_init"] == 0)
-    return found
+    return found & (dead > DEAD_CHANNELS - 0.5)
 
 
 def _is_stale(s: BatchNormStatistics) -> Mask:
     lag = np.hypot(s["running_mean_lag"], s["running_var_lag"])
-    found: Mask = (lag > STALE_LAG) & (s["num_batches_tracked"] >= WARM_UPDATES)
-    return found
+    is_early = s["num_batches_tracked"] < EARLY_UPDATES
+    found: Mask = lag > np.where(is_early, EARLY_STALE_LAG, STALE_LAG)
+    return found & (s["num_batches_tracked"] >= WARM_UPDATES)
 
 
 def _is_half_frozen(s: BatchNormStatistics) -> Mask:
@@ -159,8 +169,9 @@ def _is_untracked(s: BatchNormStatistics) -> Mask:
 
 def _is_low_precision(s: BatchNormStatistics) -> Mask:
     # bfloat16 keeps 8 bits; float16 keeps 11, which do for torch's usual momentum.
-    coarse: Mask = s["rounding"] > np.minimum(2e-3, 1e-2 * s["momentum"])
-    return coarse
+    coarse: Mask = s["rounding"] > BFLOAT16_ROUNDING / 2
+    stalls = (s["rounding"] > FLOAT16_ROUNDING / 2) & (s["momentum"] > 0)
+    return coarse | stalls & (s["rounding"] > MOST_ROUNDING * s["momentum"])
 
 
 RULES = (
@@ -183,5 +194,5 @@ RULES = (
         _repeated,
     ),
     Rule("dead", "dead_fraction", 2, _is_dead, _dead),
-    Rule("stale", "running_mean_lag", 1, _is_stale, _stale),
+    Rule("stale", "running_mean_lag", 2, _is_stale, _stale),
 )

@@ -11,7 +11,7 @@ Johnson 2021 (arXiv:2105.07576) for why they differ from the batch's; Liu et al.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +31,9 @@ MOST_ROUNDING = 1e-2
 in bfloat16, columns that compare batch and running statistics are NaN."""
 
 
-@dataclass(frozen=True)
-class BatchNormStatistics:
-    """One step of the layer x step table.
+@dataclass(frozen=True, eq=False)
+class BatchNormStatistics(Mapping[str, Array]):
+    """One step of the layer x step table: a mapping of its `COLUMNS`.
 
     Attributes:
         step: the step's number, as it was given.
@@ -53,6 +53,12 @@ class BatchNormStatistics:
     def __getitem__(self, column: str) -> Array:
         """One column, shape (layers,)."""
         return self.columns[column]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
 
 
 def batchnorm_statistics(
