@@ -325,6 +325,19 @@ class TestNoWait:
 
             assert launches + seen.names["copy_"] <= -(-6 * count // 128) + 4, count
 
+    def test_several_devices(self) -> None:
+        """Each device packs its own layers, and copies once."""
+        with torch.device("cuda", 0):
+            first = nn.BatchNorm1d(3)
+        with torch.device("cuda", 1):
+            second = nn.BatchNorm1d(5)
+        layout = Layout(find_batchnorm_layers(nn.Sequential(first, second)), {0, 1})
+        found = self.operations(nn.Sequential(first, second, first), steps=2).names
+
+        assert [device.index for device in layout.groups] == [0, 1]
+        assert found["copy_"] == 2
+        assert found["cat"] + found["stack"] == 8
+
     def test_a_busy_gpu_is_not_waited_for(self) -> None:
         """When all copies are still on their way, a step is left out."""
         capture = Capture(find_batchnorm_layers(gpu_network(3)), Beside)
