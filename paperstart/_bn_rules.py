@@ -152,7 +152,8 @@ def _is_stale(s: BatchNormStatistics) -> Mask:
     lag = np.hypot(s["running_mean_lag"], s["running_var_lag"])
     is_early = s["num_batches_tracked"] < EARLY_UPDATES
     found: Mask = lag > np.where(is_early, EARLY_STALE_LAG, STALE_LAG)
-    return found & (s["num_batches_tracked"] >= WARM_UPDATES)
+    found &= s["num_batches_tracked"] >= WARM_UPDATES
+    return found
 
 
 def _is_half_frozen(s: BatchNormStatistics) -> Mask:

@@ -31,7 +31,7 @@ def network() -> nn.ModuleDict:
             "slow": nn.BatchNorm2d(4, momentum=0.001).bfloat16(),
             "average": nn.BatchNorm1d(2, momentum=None),
             "frozen": nn.BatchNorm1d(2).requires_grad_(False).eval(),
-            "half": nn.BatchNorm1d(2).requires_grad_(False),
+            "half_frozen": nn.BatchNorm1d(2).requires_grad_(False),
             "sync": nn.SyncBatchNorm(2),
             "still": nn.BatchNorm1d(2, momentum=0.0),
             "plain": nn.BatchNorm1d(2, affine=False),
@@ -59,7 +59,7 @@ def test_each_layer() -> None:
     states = {name: f.state for name, f in facts.items() if f.state != "learns"}
     assert states == {
         "frozen": "frozen",
-        "half": "half-frozen",
+        "half_frozen": "half-frozen",
         "still": "untracked",
     }
 
@@ -75,7 +75,7 @@ def test_a_run() -> None:
     assert facts["buffer_dtype"] == "float32, bfloat16"
     assert facts["sync"] == "true"
     assert facts["frozen_layers"] == "frozen, detection"
-    assert facts["half_frozen_layers"] == "half"
+    assert facts["half_frozen_layers"] == "half_frozen"
     assert facts["untracked_layers"] == "still"
 
 

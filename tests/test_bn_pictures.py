@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -89,7 +90,7 @@ def test_labels_do_not_overlap(tmp_path: Path, figures: list[Any], layers: int) 
         shown = [text.get_text() for text in texts]
         assert shown == made.layers[:: -(-layers // 110)]
         boxes = [text.get_window_extent() for text in texts]
-        for above, below in zip(boxes, boxes[1:], strict=False):
+        for above, below in itertools.pairwise(boxes):
             assert above.y0 >= below.y1 - 2  # pixels
         assert all(box.x0 >= 0 for box in boxes)
 
@@ -136,9 +137,9 @@ def test_ranks() -> None:
 
 
 def test_matplotlib_is_loaded_for_pictures_alone() -> None:
-    """The monitor loads no matplotlib, and its pictures no pyplot."""
+    """Nothing loads matplotlib before it draws, and that loads no pyplot."""
     code = (
-        "import sys, paperstart.batchnorm_monitor as m; "
+        "import sys, paperstart._bn_pictures, paperstart.batchnorm; "
         "print('matplotlib' in sys.modules); "
         "from pathlib import Path; import numpy as np; "
         "from paperstart._bn_pictures import draw_pictures; "

@@ -222,7 +222,7 @@ class TestGivenBack:
         net = network()
         earlier = state(net)
 
-        with pytest.raises(ValueError, match="no batch .* Pass a loader"):
+        with pytest.raises(ValueError, match=r"no batch .* Pass a loader"):
             recompute_bn_stats(net, [])
 
         assert_same(net, earlier)

@@ -106,7 +106,8 @@ def test_layers_that_come_later(tmp_path: Path) -> None:
     with np.load(tmp_path / "table.npz") as table:
         assert table["layers"].tolist() == ["0", "1"]
         assert np.isnan(table["values"][0, 1]).all()
-        assert np.isfinite(table["values"][1, 1]).all()
+        known = [not name.endswith("_lag") for name in COLUMNS]
+        assert np.isfinite(table["values"][1, 1, known]).all()
 
 
 def test_a_resumed_fit_goes_on_in_the_table(tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_a_resumed_fit_goes_on_in_the_table(tmp_path: Path) -> None:
 
     with np.load(tmp_path / "table.npz") as table:
         assert table["steps"].tolist() == [0, 1, 2, 3]
-        assert (table["values"][:2] == earlier).all()
+        np.testing.assert_array_equal(table["values"][:2], earlier)
 
 
 def test_a_long_run_is_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,10 @@
 
 Run by hand: ``python tests/benchmarks/batchnorm.py [LOGGED]``, with ``pip install
 tensorboard``. One fit of a ResNet-50-like network (53 batch-norm layers, 26,560
-channels) with its runs in MLflow; every fifth step is logged, in turn by the monitor and
+channels) with its run in MLflow; every fifth step is logged, in turn by the monitor and
 by TensorBoard's ``add_histogram`` over the same 212 tensors, in the thread that trains.
-Times are the CPU time of that thread, so that what else the machine does falls out, and
-medians. Where there is a GPU, the second part measures on it.
+Times are the CPU time of that thread, since others use the machine too, and medians.
+Where there is a GPU, the second part measures on it.
 """
 
 from __future__ import annotations
@@ -189,7 +189,6 @@ def lines(watch: Stopwatch) -> list[str]:
     """The table of the first part."""
     medians = {name: statistics.median(each) for name, each in watch.times.items()}
     # Two hooks each: before the step and after it.
-    due, hand_over = 2 * medians["due"], 2 * medians["hand over"]
     due = statistics.median(_sums(watch.times["due"]))
     hand_over = statistics.median(_sums(watch.times["hand over"]))
     cost, step = due + hand_over, medians["step"]
@@ -200,7 +199,8 @@ def lines(watch: Stopwatch) -> list[str]:
         "training step": f"{step:.0f} ms",
         "a logged step of the monitor": f"{cost:.2f} ms (copies {due:.2f}, handing"
         f" over the numbers {hand_over:.2f})",
-        "a step that is not due": f"{1000 * idle:.0f} µs, {operations} torch operations",
+        "a step that is not due": f"{1000 * idle:.0f} µs,"
+        f" {operations} operations of torch",
         f"share of training, every {REPORTED_EVERY} steps": f"{per_training:.4f} %",
         "TensorBoard histograms of the same": f"{medians['histograms']:.1f} ms,"
         f" {medians['histograms'] / cost:.0f} times the monitor's",
