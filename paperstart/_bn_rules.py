@@ -145,7 +145,8 @@ def _lag(facts: dict[str, float]) -> float:
 def _is_dead(s: BatchNormStatistics) -> Mask:
     dead = s["dead_fraction"] * np.array(s.channels)
     found: Mask = (s["dead_fraction"] > DEAD_FRACTION) & (s["is_zero_init"] == 0)
-    return found & (dead > DEAD_CHANNELS - 0.5)
+    found &= dead > DEAD_CHANNELS - 0.5
+    return found
 
 
 def _is_stale(s: BatchNormStatistics) -> Mask:

@@ -420,6 +420,7 @@ class TestTrainings:
         again = trainer(BatchNormMonitor(1, folder=tmp_path / "b"), epochs=1)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*callbacks used to create")
+            warnings.filterwarnings("ignore", message=".*resuming from a checkpoint")
             again.fit(Net(), *loaders(), ckpt_path=path, weights_only=True)
 
         assert table_of(tmp_path / "a")["steps"].tolist() == [1, 2, 3, 4, 5, 6]
