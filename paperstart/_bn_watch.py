@@ -21,7 +21,7 @@ from paperstart._bn_facts import LayerFacts, layer_facts, run_facts
 from paperstart._bn_files import RunFiles
 from paperstart._bn_pipeline import LoggedStep, Pipeline
 from paperstart._bn_sinks import Sink
-from paperstart._due import is_due
+from paperstart._due import Interval, interval_of
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
@@ -48,6 +48,7 @@ class BatchNormWatch:
         self._facts: list[LayerFacts] = []
         self._texts: dict[str, str] = {}
         self._batches = 0
+        self._interval: Interval | None = None
         self._is_on = False
         self._failure: Exception | None = None
 
@@ -70,14 +71,17 @@ class BatchNormWatch:
                 self._pipeline.read(table)
 
     def start_epoch(self, module: nn.Module) -> None:
-        """See which layers there are now."""
+        """See which layers there are now, and how long the epoch is."""
+        self._interval = None
         self._attempt(self._find_layers, module)
 
     def before_batch(self, trainer: Trainer, module: nn.Module, batch_idx: int) -> None:
         """Copy what a due step is about to move."""
-        if self._is_on and is_due(
-            trainer, batch_idx, self._batches, self._every_n_steps
-        ):
+        if not self._is_on:
+            return
+        if self._interval is None:
+            self._interval = interval_of(trainer, self._every_n_steps)
+        if self._interval.ends(batch_idx, self._batches):
             self._attempt(self._pipeline.before, module)
 
     def after_batch(self, trainer: Trainer) -> None:

@@ -9,7 +9,7 @@ from optuna import TrialPruned
 
 from paperstart._bn_sinks import RunSink, logger_sinks
 from paperstart._bn_watch import BatchNormWatch
-from paperstart._due import is_due
+from paperstart._due import interval_of
 from paperstart._logged import LoggedMetrics
 from paperstart._system import SystemMetrics
 from paperstart.batchnorm_monitor import BatchNormMonitor
@@ -68,7 +68,7 @@ class FitRecord:
     ) -> None:
         """Log a step that is due."""
         self._batchnorm.after_batch(trainer)
-        if is_due(trainer, batch_idx, self._batches, None):
+        if interval_of(trainer, None).ends(batch_idx, self._batches):
             self.run.log_metrics(logged.of_step(trainer), trainer.global_step)
         self._batches += 1
 

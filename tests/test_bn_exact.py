@@ -147,7 +147,7 @@ class TestStudy:
         """Every kind of layer at every momentum."""
         is_lazy = kind.__name__.startswith("Lazy")
         layer = kind(*(() if is_lazy else (6,)), momentum=momentum)
-        warm = 100 if momentum is None else 20
+        warm = 50 if momentum is None else 20
 
         of_mean, of_var = errors(layer, lambda: batch(dimensions), warm=warm)
 
