@@ -82,18 +82,31 @@ def batchnorm_alarms(
     return alarms
 
 
-def alarms_markdown(alarms: Sequence[BatchNormAlarm]) -> str:
-    """A section for a run's description; empty without alarms."""
-    if not alarms:
-        return ""
-    lines = [f"- {alarm.words}" for alarm in alarms]
-    return "\n".join([_HEADING, "", *lines, ""])
+def alarms_markdown(alarms: Sequence[BatchNormAlarm], earlier: str = "") -> str:
+    """A section for a run's description; empty without alarms.
+
+    Args:
+        alarms: of this fit.
+        earlier: what `alarms_text` said of an earlier part of the run.
+    """
+    text = alarms_text(alarms, earlier)
+    lines = [f"- {words}" for words in text.splitlines()]
+    return "\n".join([_HEADING, "", *lines, ""]) if lines else ""
 
 
-def with_alarms(description: str, alarms: Sequence[BatchNormAlarm]) -> str:
+def alarms_text(alarms: Sequence[BatchNormAlarm], earlier: str = "") -> str:
+    """The alarms' words, a line each, after those of an earlier part of the run."""
+    lines = [*earlier.splitlines(), *(alarm.words for alarm in alarms)]
+    return "\n".join(dict.fromkeys(lines))
+
+
+def with_alarms(
+    description: str, alarms: Sequence[BatchNormAlarm], earlier: str = ""
+) -> str:
     """A run's description that ends with its alarms, in place of earlier ones."""
     kept = description.partition(_HEADING)[0].rstrip()
-    return "\n\n".join(part for part in (kept, alarms_markdown(alarms)) if part)
+    parts = (kept, alarms_markdown(alarms, earlier))
+    return "\n\n".join(part for part in parts if part)
 
 
 def _alarm(

@@ -25,6 +25,8 @@ DEAD_CHANNELS = 2
 EARLY_UPDATES = 150
 EARLY_STALE_LAG, STALE_LAG = 0.6, 0.3
 """Sigmas; before and after `EARLY_UPDATES`, while the network itself moves fast."""
+SHORT_HALF_LIFE = 20
+"""Updates; what has half forgotten its past after these is not slow itself."""
 BFLOAT16_ROUNDING, FLOAT16_ROUNDING = 2.0**-8, 2.0**-11
 
 Mask = npt.NDArray[np.bool_]
@@ -66,15 +68,23 @@ def _nonfinite(facts: dict[str, float]) -> str:
 
 
 def _stale(facts: dict[str, float]) -> str:
-    momentum = facts["momentum"]
-    memory = "averages over all batches so far"
-    if not math.isnan(momentum):
-        memory = f"{momentum:g} has a half-life of {half_life(momentum):.0f} updates"
+    momentum, updates = facts["momentum"], facts["num_batches_tracked"]
+    if math.isnan(momentum):
+        cause = "momentum=None averages over all batches so far. Give it a number"
+    elif half_life(momentum) > SHORT_HALF_LIFE:
+        cause = (
+            f"momentum {momentum:g} has a half-life of {half_life(momentum):.0f} "
+            f"updates, of {updates:.0f} so far. Raise it"
+        )
+    else:
+        cause = (
+            f"the network changes faster than momentum {momentum:g} can follow (half-"
+            f"life {half_life(momentum):.0f} updates). Lower the learning rate"
+        )
     return (
         f"the running statistics are stale at step {facts['step']}: they trail the "
         f"batches by {_lag(facts):.2f} sigma, and evaluation uses them. Likely cause: "
-        f"momentum {memory}, of {facts['num_batches_tracked']:.0f} so far. Raise it, "
-        f"or call recompute_bn_stats before evaluation."
+        f"{cause}, or call recompute_bn_stats before evaluation."
     )
 
 

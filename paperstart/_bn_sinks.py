@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from paperstart._bn_alarms import BatchNormAlarm, alarms_markdown, with_alarms
+from paperstart._bn_alarms import (
+    BatchNormAlarm,
+    alarms_markdown,
+    alarms_text,
+    with_alarms,
+)
 from paperstart.tracking import RunLog
 
 if TYPE_CHECKING:
@@ -51,6 +56,7 @@ class RunSink:
     def __init__(self, run: RunLog, *, is_own: bool = False) -> None:
         self._run = run
         self._is_own = is_own
+        self._earlier: str | None = None
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         self._run.log_metrics(values, step)
@@ -59,9 +65,15 @@ class RunSink:
         self._run.set_tags({f"paperstart.batchnorm.{n}": v for n, v in facts.items()})
 
     def set_alarms(self, alarms: Sequence[BatchNormAlarm]) -> None:
-        description = with_alarms(self._run.tag(DESCRIPTION_TAG), alarms)
-        words = "\n".join(alarm.words for alarm in alarms)
-        self._run.set_tags({ALARMS_TAG: words, DESCRIPTION_TAG: description})
+        if self._earlier is None:
+            self._earlier = self._run.tag(ALARMS_TAG) if self._run.is_resumed else ""
+        own = self._run.tag(DESCRIPTION_TAG)
+        self._run.set_tags(
+            {
+                ALARMS_TAG: alarms_text(alarms, self._earlier),
+                DESCRIPTION_TAG: with_alarms(own, alarms, self._earlier),
+            }
+        )
 
     def put(self, path: Path) -> None:
         self._run.log_file(path, FOLDER)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna import TrialPruned
 
+from paperstart._bn_alarms import BatchNormAlarm
 from paperstart._bn_sinks import RunSink, logger_sinks
 from paperstart._bn_watch import BatchNormWatch
 from paperstart._due import interval_of
@@ -44,6 +45,13 @@ class FitRecord:
         for sink in (RunSink(run), *logger_sinks(trainer.loggers)):
             self._batchnorm.add(sink)
         return None
+
+    @property
+    def alarms(self) -> list[BatchNormAlarm]:
+        """The batch-norm alarms so far."""
+        if self._monitors:
+            return self._monitors[0].alarms
+        return list(self._batchnorm.alarms)
 
     def start(
         self, params: Mapping[str, Any], tracking_uri: str, interval_s: float

@@ -219,6 +219,25 @@ class TestAlarms:
         assert note.startswith("What I tried.\n\n### Batch-norm alarms\n\n- network.1")
         assert [alarm.kind for alarm in monitor.alarms] == ["tf_momentum"]
 
+    def test_of_a_resumed_run(self, store: str) -> None:
+        """A run that goes on keeps the alarms of its earlier part."""
+        first, second = PaperStartCallback(), PaperStartCallback()
+        with pytest.warns(UserWarning, match="TensorFlow"):
+            made = fit(first, net=self.faulty(), epochs=1)
+        made.save_checkpoint("a.ckpt")
+        network = batchnorm_network()
+        network[1].requires_grad_(False)
+        with pytest.warns(UserWarning, match="half-frozen"):
+            trainer(second, epochs=2).fit(
+                Net(network=network), *loaders(), ckpt_path="a.ckpt", weights_only=True
+            )
+        tags = run_of(store, second.run_id).data.tags
+
+        assert second.run_id == first.run_id
+        lines = tags["paperstart.alarms"].splitlines()
+        assert ["TensorFlow" in line for line in lines] == [True, False]
+        assert tags["mlflow.note.content"].count("\n- network.1: ") == 2
+
     def test_in_a_folder(self, tmp_path: Path) -> None:
         """Without MLflow, alarms are a file beside the table."""
         with pytest.warns(UserWarning, match="TensorFlow"):
