@@ -216,10 +216,10 @@ def main() -> None:
     """Print both tables."""
     logged = int(sys.argv[1]) if len(sys.argv) > 1 else 30
     watch = measure(logged)
-    print(
-        f"CPU: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
-    )
-    print(f"torch {torch.__version__}, 1 thread, {logged} logged steps, medians\n")
+    load = os.getloadavg()[0]
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {load:.1f}"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    print(f"{machine}; {versions}, 1 thread; {logged} logged steps, medians\n")
     print("| CPU time of the training thread | |\n| --- | --- |")
     print("\n".join(lines(watch)))
     print()
