@@ -11,9 +11,8 @@ Johnson 2021 (arXiv:2105.07576) for why they differ from the batch's; Liu et al.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -245,9 +244,3 @@ def _share(after: BatchNormSnapshot, updates: Array) -> Array:
         )
         known = (updates > 0) & (rounding < MOST_ROUNDING * share)
     return np.where(known & np.isfinite(share), share, np.nan)
-
-
-def finite(reduce: Callable[[Any], Any], values: Array) -> float:
-    """The reduction of what is finite in ``values``; NaN if nothing is."""
-    kept: npt.NDArray[np.floating[Any]] = values[np.isfinite(values)]
-    return float(reduce(kept)) if kept.size else float("nan")
