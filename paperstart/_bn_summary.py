@@ -45,7 +45,7 @@ def batchnorm_summary(statistics: BatchNormStatistics) -> dict[str, float]:
         "nonfinite_count": float(np.sum(statistics["nonfinite_count"])),
         "updates_per_step_max": highest("updates_per_step"),
     }
-    return {name: value for name, value in values.items() if np.is_finite(value)}
+    return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
 def _finite(reduce: Callable[[Any], Any], values: Array) -> float:
