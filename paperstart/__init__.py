@@ -9,6 +9,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from paperstart._rounds import Round, rounds
+    from paperstart.batchnorm import (
+        batchnorm_alarms,
+        batchnorm_statistics,
+        find_batchnorm_layers,
+        recompute_bn_stats,
+        take_snapshot,
+    )
+    from paperstart.batchnorm_monitor import BatchNormMonitor
     from paperstart.callback import PaperStartCallback
     from paperstart.catalog import list_recipes, load_recipe
     from paperstart.errors import (
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     from paperstart.sampler import PaperStartSampler
 
 __all__ = [
+    "BatchNormMonitor",
     "PaperStartCallback",
     "PaperStartPruner",
     "PaperStartSampler",
@@ -29,14 +38,20 @@ __all__ = [
     "RecipeFormatError",
     "RecipeNotFoundError",
     "Round",
+    "batchnorm_alarms",
+    "batchnorm_statistics",
+    "find_batchnorm_layers",
     "list_recipes",
     "load_recipe",
+    "recompute_bn_stats",
     "rounds",
+    "take_snapshot",
 ]
 __version__ = "0.1.0"
 
 # Fetched on first use: Optuna costs 0.3 s, Lightning and torch several seconds.
 _LATE = {
+    "BatchNormMonitor": "batchnorm_monitor",
     "PaperStartCallback": "callback",
     "PaperStartPruner": "pruner",
     "PaperStartSampler": "sampler",
@@ -44,10 +59,15 @@ _LATE = {
     "Recipe": "recipe",
     "RecipeFormatError": "errors",
     "RecipeNotFoundError": "errors",
-    "list_recipes": "catalog",
     "Round": "_rounds",
+    "batchnorm_alarms": "batchnorm",
+    "batchnorm_statistics": "batchnorm",
+    "find_batchnorm_layers": "batchnorm",
+    "list_recipes": "catalog",
     "load_recipe": "catalog",
+    "recompute_bn_stats": "batchnorm",
     "rounds": "_rounds",
+    "take_snapshot": "batchnorm",
 }
 
 

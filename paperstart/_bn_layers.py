@@ -1,19 +1,17 @@
-"""What do batch-norm layers hold at one moment?"""
+"""Which batch-norm layers does a model have?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-Array = npt.NDArray[np.floating[Any]]
+TENSORS = ("running_mean", "running_var", "num_batches_tracked", "weight", "bias")
+"""What a layer holds; the first three move in a step, the others learn."""
 
 _WRAPPERS = {"_orig_mod", "_checkpoint_wrapped_module", "_fsdp_wrapped_module"}
 
@@ -25,116 +23,90 @@ class BatchNormLayer:
     Attributes:
         name: the module's name in the model.
         channels: number of channels.
-        eps: added to the variance.
-        momentum: weight of the new batch; ``None`` for the plain average.
-        buffers: the module's own dict of buffers. The dict, not its tensors: casting
-            or loading a model replaces the tensors and keeps the dict.
-        parameters: likewise for scale and shift.
+        is_zero_init: whether all scales were zero when the layer was found, as in the
+            last layer of a residual branch; no ReLU stands behind it alone.
+        module: the layer itself. Its tensors are asked for anew each time: casting or
+            loading a model puts others in their place.
     """
 
     name: str
     channels: int
-    eps: float
-    momentum: float | None
-    buffers: Mapping[str, torch.Tensor | None]
-    parameters: Mapping[str, torch.Tensor | None]
+    is_zero_init: bool
+    module: _NormBase
+
+    @property
+    def momentum(self) -> float | None:
+        """Weight of the new batch; ``None`` for the plain average over all batches."""
+        return self.module.momentum
+
+    @property
+    def eps(self) -> float:
+        """What is added to the variance."""
+        return self.module.eps
+
+    def tensor(self, kind: str) -> torch.Tensor | None:
+        """One of `TENSORS`, or ``None`` if the layer has none, or a shard of it."""
+        home = self.module._buffers if kind in TENSORS[:3] else self.module._parameters
+        tensor = home.get(kind)
+        if tensor is None or hasattr(tensor, "to_local"):  # a DTensor, as of FSDP2
+            return None
+        size = 1 if kind == "num_batches_tracked" else self.channels
+        return tensor if tensor.numel() == size and tensor.dim() < 2 else None
 
 
-@dataclass(frozen=True)
-class BatchNormSnapshot:
-    """Flat copies of what the layers hold at one moment.
-
-    Attributes:
-        mean: running means of all layers, shape (channels,).
-        var: running vars, shape (channels,).
-        weight: scales, shape (channels,); 1 where a layer has none.
-        bias: shifts, shape (channels,); 0 where a layer has none.
-        batches: updates so far, shape (layers,).
-    """
-
-    mean: Array
-    var: Array
-    weight: Array
-    bias: Array
-    batches: npt.NDArray[np.int64]
-
-
-def find_batchnorm_layers(module: nn.Module) -> list[BatchNormLayer]:
+def find_batchnorm_layers(
+    module: nn.Module, known: Sequence[BatchNormLayer] = ()
+) -> list[BatchNormLayer]:
     """The normalization layers with running statistics, in module order.
 
     Batch norm in every dimension, its synchronized form and subclasses, and instance
     norm with tracking. Layers without buffers, or whose lazy buffers have no size yet,
-    are left out.
+    are left out. Module order is forward order where a model defines its layers in the
+    order in which it calls them; the model is not run to find out. Waits for a GPU
+    once for each layer that is not among the ``known``.
     """
-    if isinstance(module, (DataParallel, DistributedDataParallel)):
-        module = module.module
+    earlier = {(layer.name, layer.channels): layer for layer in known}
     layers = []
-    for name, child in module.named_modules():
+    for name, child in _named_modules(module):
         if not isinstance(child, _NormBase):
             continue
         mean = child._buffers.get("running_mean")
         if mean is None or isinstance(mean, nn.UninitializedBuffer):
             continue
-        layers.append(
-            BatchNormLayer(
-                name=_clean(name),
-                channels=mean.numel(),
-                eps=child.eps,
-                momentum=child.momentum,
-                buffers=child._buffers,
-                parameters=child._parameters,
-            )
-        )
+        same = earlier.get((_clean(name), mean.numel()))
+        if same is None or same.module is not child:
+            is_zero = _is_zero(child._parameters.get("weight"))
+            same = BatchNormLayer(_clean(name), mean.numel(), is_zero, child)
+        layers.append(same)
     return layers
 
 
-def take_snapshot(layers: Sequence[BatchNormLayer]) -> BatchNormSnapshot:
-    """Copy what the layers hold now to the host; the model is not changed.
+def fixed_layers(module: nn.Module) -> list[str]:
+    """Names of layers that hold their statistics for good, as detection models use.
 
-    On a GPU this waits for the step to finish, and once more for each layer's count
-    of updates.
+    torchvision's and detectron2's ``FrozenBatchNorm2d`` are no batch norm to torch, and
+    nothing in them ever moves.
     """
-    return BatchNormSnapshot(
-        mean=_flat([layer.buffers["running_mean"] for layer in layers]),
-        var=_flat([layer.buffers["running_var"] for layer in layers]),
-        weight=_affine(layers, "weight", 1.0),
-        bias=_affine(layers, "bias", 0.0),
-        batches=np.array([_batches(layer) for layer in layers], np.int64),
-    )
+    return [
+        _clean(name)
+        for name, child in _named_modules(module)
+        if type(child).__name__.startswith("FrozenBatchNorm")
+    ]
+
+
+def _is_zero(scale: torch.Tensor | None) -> bool:
+    if scale is None or scale.is_meta or hasattr(scale, "fake_mode"):
+        return False  # or there are no values to look at
+    return not scale.detach().any().item()
+
+
+def _named_modules(module: nn.Module) -> list[tuple[str, nn.Module]]:
+    if isinstance(module, (DataParallel, DistributedDataParallel)):
+        module = module.module
+    return list(module.named_modules())
 
 
 def _clean(name: str) -> str:
     """The name as the user wrote it, without what wrappers put into it."""
     parts = [part for part in name.split(".") if part not in _WRAPPERS]
     return ".".join(parts) or "(the model)"
-
-
-def _flat(tensors: Sequence[torch.Tensor | None]) -> Array:
-    """One host copy of all tensors, in 32 bits or more."""
-    if not tensors:
-        return np.empty(0, np.float32)
-    parts = [t.detach().reshape(-1) for t in tensors if t is not None]
-    devices = {part.device for part in parts}
-    if len(devices) > 1:  # a model on several devices: one copy for each layer
-        parts = [part.cpu() for part in parts]
-    # bfloat16 has no numpy type; 32 bits hold all of it.
-    wide = [p.to(torch.promote_types(p.dtype, torch.float32)) for p in parts]
-    flat = torch.cat(wide)
-    return np.array(flat.cpu().numpy())
-
-
-def _affine(layers: Sequence[BatchNormLayer], name: str, absent: float) -> Array:
-    tensors = []
-    for layer in layers:
-        tensor = layer.parameters.get(name)
-        if tensor is None or tensor.numel() != layer.channels:
-            # No affine pair, or a shard of one: it says nothing about its channels.
-            device = layer.buffers["running_mean"].device  # type: ignore[union-attr]
-            tensor = torch.full((layer.channels,), absent, device=device)
-        tensors.append(tensor)
-    return _flat(tensors)
-
-
-def _batches(layer: BatchNormLayer) -> int:
-    counted = layer.buffers.get("num_batches_tracked")
-    return 0 if counted is None else int(counted)

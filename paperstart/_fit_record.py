@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna import TrialPruned
 
-from paperstart._bn_record import BatchNormRecord
+from paperstart._bn_alarms import BatchNormAlarm
+from paperstart._bn_sinks import RunSink, logger_sinks
+from paperstart._bn_watch import BatchNormWatch
+from paperstart._due import interval_of
 from paperstart._logged import LoggedMetrics
 from paperstart._system import SystemMetrics
+from paperstart.batchnorm_monitor import BatchNormMonitor
 from paperstart.tracking import RunLog, failure_tags, failure_text
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule, Trainer
-
-_USUAL_STEPS = 50  # Lightning's own default, for a trainer that logs no step at all
 
 
 class FitRecord:
@@ -28,45 +28,61 @@ class FitRecord:
     """
 
     def __init__(
-        self, run: RunLog, pl_module: LightningModule, every_n_steps: int | None
+        self,
+        run: RunLog,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        every_n_steps: int | None,
     ) -> None:
         self.run = run
-        self._batchnorm = BatchNormRecord(pl_module)
-        self._every_n_steps = every_n_steps
         self._batches = 0
         self._system: SystemMetrics | None = None
+        self._batchnorm = BatchNormWatch(every_n_steps)
+        self._monitors = _monitors(trainer)
+        if self._monitors:  # the user has one, which drives itself
+            return self._monitors[0].attach(RunSink(run))
+        self._batchnorm.start(pl_module)
+        for sink in (RunSink(run), *logger_sinks(trainer.loggers)):
+            self._batchnorm.add(sink)
+        return None
+
+    @property
+    def alarms(self) -> list[BatchNormAlarm]:
+        """The batch-norm alarms so far."""
+        if self._monitors:
+            return self._monitors[0].alarms
+        return list(self._batchnorm.alarms)
 
     def start(
         self, params: Mapping[str, Any], tracking_uri: str, interval_s: float
     ) -> None:
         """Say what is known before the first step."""
         self.run.log_params(params)
-        if self.run.is_resumed:
-            self.run.attempt(self._read_table)
         self._system = SystemMetrics(self.run.run_id, tracking_uri, interval_s)
 
     def start_epoch(self, pl_module: LightningModule) -> None:
         """See which layers there are now."""
-        self._batchnorm.find_layers(pl_module)
+        if not self._monitors:
+            self._batchnorm.start_epoch(pl_module)
 
     def before_batch(
         self, trainer: Trainer, pl_module: LightningModule, batch_idx: int
     ) -> None:
-        """Take the snapshot before a step that is due."""
-        if self._is_due(trainer, batch_idx, self._every_n_steps):
-            self._batchnorm.before_step(pl_module)
+        """Copy what a step that is due is about to move."""
+        self._batchnorm.before_batch(trainer, pl_module, batch_idx)
 
     def after_batch(
         self, trainer: Trainer, batch_idx: int, logged: LoggedMetrics
     ) -> None:
         """Log a step that is due."""
-        step = trainer.global_step
-        if self._is_due(trainer, batch_idx, self._every_n_steps):
-            values = self._batchnorm.after_step(step)
-            self.run.log_metrics({f"batchnorm/{n}": v for n, v in values.items()}, step)
-        if self._is_due(trainer, batch_idx, None):
-            self.run.log_metrics(logged.of_step(trainer), step)
+        self._batchnorm.after_batch(trainer)
+        if interval_of(trainer, None).ends(batch_idx, self._batches):
+            self.run.log_metrics(logged.of_step(trainer), trainer.global_step)
         self._batches += 1
+
+    def end_epoch(self) -> None:
+        """Have the files of the epoch written; does not wait."""
+        self._batchnorm.end_epoch()
 
     def fail(self, error: BaseException) -> None:
         """Close the run with what really happened."""
@@ -81,29 +97,14 @@ class FitRecord:
 
     def close(self, status: str) -> None:
         """Write the table, stop the system metrics, and end the run."""
-        self.run.attempt(self._log_table)
+        for monitor in self._monitors:
+            monitor.finish()
+        self._batchnorm.close()
         if self._system is not None:
             self._system.finish()
         self.run.close(status)
 
-    def _read_table(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            table = self.run.fetch_file("batchnorm/table.npz", Path(folder))
-            if table is not None:
-                self._batchnorm.read(table)
 
-    def _log_table(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            for path in self._batchnorm.write(Path(folder)):
-                self.run.log_file(path, "batchnorm")
-
-    def _is_due(self, trainer: Trainer, batch_idx: int, every: int | None) -> bool:
-        usual: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        per_step: int = trainer.accumulate_grad_batches
-        every = (every or usual or _USUAL_STEPS) * per_step
-        batches = trainer.num_training_batches
-        if trainer.max_steps > 0:
-            batches = min(batches, trainer.max_steps * per_step)
-        if batches < every:  # a short epoch: once, and not on its last, smaller batch
-            return batch_idx == (int(batches) - 1) // 2
-        return (self._batches + 1) % every == 0
+def _monitors(trainer: Trainer) -> list[BatchNormMonitor]:
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    return [each for each in callbacks if isinstance(each, BatchNormMonitor)]

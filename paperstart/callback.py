@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -10,24 +9,14 @@ from optuna import Trial
 
 from paperstart._fit_record import FitRecord
 from paperstart._fit_run import FitRun
+from paperstart._lightning import Callback
 from paperstart._logged import LoggedMetrics
 from paperstart._trial_report import TrialReport
 from paperstart.recipe import Recipe
 from paperstart.tracking import RunLog
 
 if TYPE_CHECKING:
-    from pytorch_lightning import Callback, LightningModule, Trainer
-else:
-
-    def _base() -> type:
-        """One class that both Lightning packages take for a callback of theirs."""
-        bases = []
-        for package in ("pytorch_lightning", "lightning.pytorch"):
-            if importlib.util.find_spec(package.partition(".")[0]) is not None:
-                bases.append(importlib.import_module(package).Callback)
-        return type("Callback", tuple(bases), {})
-
-    Callback = _base()
+    from pytorch_lightning import LightningModule, Trainer
 
 
 class PaperStartCallback(Callback):
@@ -101,7 +90,7 @@ class PaperStartCallback(Callback):
             return
         self._report = TrialReport(self._fit_run.trial, self._monitor)
         self._run = self._fit_run.open(self._resumed_run_id)
-        self._fit = FitRecord(self._run, pl_module, self._every_n_steps)
+        self._fit = FitRecord(self._run, trainer, pl_module, self._every_n_steps)
         self._fit.start(
             self._fit_run.params(trainer, pl_module),
             self._fit_run.uri,
@@ -156,6 +145,7 @@ class PaperStartCallback(Callback):
         if self._fit is None:
             return
         self._fit.run.log_metrics(averages, trainer.global_step)
+        self._fit.end_epoch()
         if not trainer.enable_validation:
             self._report.report(trainer)
 

@@ -7,6 +7,7 @@ batches, in the background.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import time
@@ -102,6 +103,10 @@ class RunLog:
         if tags:
             self._send(tags=[RunTag(key, str(value)) for key, value in tags.items()])
 
+    def tag(self, name: str) -> str:
+        """What a tag says in the store, or an empty text; waits for the answer."""
+        return str(self._client.get_run(self.run_id).data.tags.get(name, ""))
+
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Copy a file to the run's artifacts; waits until it is there."""
         self.attempt(self._client.log_artifact, self.run_id, path, folder)
@@ -184,6 +189,7 @@ def metric_name(name: str, stage: str) -> str:
     return f"{stage}/{name}"
 
 
+@functools.lru_cache(4096)
 def clean_key(name: str) -> str:
     """The name without what MLflow refuses in a key: odd characters, odd paths."""
     allowed = re.sub(r"[^\w\-. :/]", "_", name)[:250]

@@ -29,7 +29,18 @@ FLOORS = (
     *("_schema", "_ship", "_query", "_compare", "_cite", "_stats"),
     *("_history", "_rounds", "_why", "_draw", "_published", "_cube", "_column"),
     *("_surrogate", "_evidence", "_propose", "_joint", "sampler", "pruner"),
-    *("_bn_layers", "batchnorm", "_bn_record", "_store", "tracking", "_logged"),
+    *("_bn_columns", "_bn_layers", "_bn_layout", "_bn_slot", "_bn_snapshot"),
+    *("_bn_capture", "_bn_drift", "_bn_statistics", "_bn_summary", "_bn_rules"),
+    *(
+        "_bn_alarms",
+        "_bn_recompute",
+        "batchnorm",
+        "_bn_record",
+        "_bn_facts",
+        "_bn_pictures",
+    ),
+    *("_bn_pipeline", "_store", "tracking", "_bn_sinks", "_bn_files", "_due"),
+    *("_bn_watch", "_lightning", "batchnorm_monitor", "_logged"),
     *("_system", "_fit_record", "_fit_run", "_trial_report", "callback", "demo"),
     *("_outcome", "_study_log", "_interrupt", "_objective", "_worker", "search"),
     *("_progress", "_report", "_search_cli", "_print", "_catalog_cli", "cli"),
@@ -44,7 +55,9 @@ LIGHT += ("catalog", "_show", "cli", "__init__", "__main__")
 SEARCH_WING = (*LIGHT[:-3], "_axis", "_refine", "_natural", "space", "_history")
 SEARCH_WING += ("_rounds", "_why", "_draw", "_published", "_cube", "_column")
 SEARCH_WING += ("_surrogate", "_evidence", "_propose", "_joint", "sampler", "pruner")
-TRAINING_WING = ("_bn_layers", "batchnorm", "_bn_record", "tracking", "_logged")
+TRAINING_WING = (*FLOORS[FLOORS.index("_bn_columns") : FLOORS.index("_store")],)
+TRAINING_WING += ("tracking", "_bn_sinks", "_bn_files", "_due", "_bn_watch")
+TRAINING_WING += ("_lightning", "batchnorm_monitor", "_logged")
 TRAINING_WING += ("_system", "_fit_record", "_fit_run", "_trial_report", "callback")
 
 

@@ -49,6 +49,19 @@ def test_the_callback_program(tmp_path: Path) -> None:
     assert {"train/loss", "batchnorm/train_eval_gap_max"} <= set(found.data.metrics)
 
 
+def test_the_batch_norm_program(tmp_path: Path) -> None:
+    """A plain loop finds its planted fault, once, and cures it."""
+    (tmp_path / "program.py").write_text(block("batch norm"))
+
+    said = run([sys.executable, "program.py"], tmp_path).stdout.splitlines()
+
+    alarms = [line for line in said if line.startswith("1: ")]
+    assert len(alarms) == 1
+    assert "statistics are stale" in alarms[0]
+    assert len([line for line in said if "train-eval gap" in line]) == 10
+    assert said[-1] == "statistics recomputed from 7 batches"
+
+
 def test_the_sampler_program(tmp_path: Path) -> None:
     """Trial 0 has the paper's own values under the objective's own names."""
     (tmp_path / "program.py").write_text(block("sampler"))
