@@ -25,7 +25,7 @@ FULL_EVERY = 5
 """One of so many draws comes from the full range, in every round."""
 COARSE_LENGTH = 0.8
 """Length of the coarse region around a published value."""
-SHRINK, GROW = 0.8, 1.25  # one growth undoes one shrink
+SHRINK, GROW = 0.9, 1 / 0.9  # one growth undoes one shrink; faster cost trials
 SHORTEST = 0.05
 EDGE = 0.1
 """How near the region's end, as a share of its length, counts as its edge."""

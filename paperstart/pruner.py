@@ -18,7 +18,7 @@ class PaperStartPruner(BasePruner):
     """Stops a trial that falls behind the best trial's own curve.
 
     The first trial, the paper's own point, goes through: its curve is the yardstick. A
-    later trial comes to a rung after a ninth and a third of the best trial's steps (by
+    later trial comes to a rung after a sixth and half of the best trial's steps (by
     default), and goes on if it is better there than the best trial was, or is among the
     best quarter of all trials that came there.
 
@@ -34,7 +34,7 @@ class PaperStartPruner(BasePruner):
     """
 
     def __init__(
-        self, rungs: Sequence[float] = (1 / 9, 1 / 3), quarter: float = 0.25
+        self, rungs: Sequence[float] = (1 / 6, 1 / 2), quarter: float = 0.25
     ) -> None:
         ends = [0.0, *rungs, 1.0]
         if any(low >= high for low, high in pairwise(ends)) or not 0 < quarter < 1:
