@@ -12,6 +12,7 @@ from rich.text import Text
 from paperstart._outcome import Outcome, factor_text, outcome, short
 from paperstart._show import shown
 from paperstart._store import sqlite_path
+from paperstart._study_facts import recall
 from paperstart.search import SearchResult
 
 _PORT = 5000
@@ -19,14 +20,14 @@ _PORT = 5000
 
 def result_page(result: SearchResult) -> RenderableType:
     """The paper's point beside the best trial, and what it cost."""
-    found = outcome(result.study, result.recipe)
+    found = outcome(result.study, recall(result.study))
     if found is None:
         return Text("No trial is complete yet.")
     return Group(
         Text(),
         _table(found, result.study.direction.name.lower()),
         Text(),
-        Text(_verdict(found, result)),
+        Text(found.verdict()),
         Text(found.spent()),
     )
 
@@ -60,17 +61,6 @@ def _table(found: Outcome, direction: str) -> Table:
     label = f"objective ({direction}d)"
     table.add_row(label, paper, f"{found.best_value:.6g}", "", style="bold")
     return table
-
-
-def _verdict(found: Outcome, result: SearchResult) -> str:
-    if found.published_value is None:
-        return "The paper's own point was not tried to the end."
-    if found.best_value == found.published_value:
-        return "Nothing was better than the paper's own point."
-    return (
-        f"Trial {found.best.number} is better than the paper's own point: "
-        f"{found.best_value:.6g} against {found.published_value:.6g}."
-    )
 
 
 def _quoted(uri: str) -> str:
