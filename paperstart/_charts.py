@@ -177,7 +177,7 @@ def usual_values(study: Study) -> tuple[float, float]:
     """The ends between which objective values are told apart by eye.
 
     A few trials that diverged must not press all others into one line: on the worse
-    side the chart ends at three times the distance from the best to the upper half.
+    side the chart ends at six times the distance from the best to the upper half.
     """
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     values = [t.value for t in trials if t.value is not None and math.isfinite(t.value)]
@@ -185,8 +185,8 @@ def usual_values(study: Study) -> tuple[float, float]:
         return 0.0, 1.0
     lowest, highest, middle = min(values), max(values), statistics.median(values)
     if study.direction.name == "MAXIMIZE":
-        return max(lowest, highest - 3 * (highest - middle) or lowest), highest
-    return lowest, min(highest, lowest + 3 * (middle - lowest) or highest)
+        return max(lowest, highest - 6 * (highest - middle) or lowest), highest
+    return lowest, min(highest, lowest + 6 * (middle - lowest) or highest)
 
 
 def beyond(study: Study) -> int:
@@ -232,7 +232,7 @@ def _add_published(
 ) -> None:
     if track.published is None:
         return
-    place, text = track.published
+    place, _ = track.published
     figure.add_hline(
         place,
         line={"color": ORANGE, "dash": "dash", "width": 1.5},

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna import TrialPruned
 
+from paperstart._adopt import Adopted
 from paperstart._bn_record import BatchNormRecord
+from paperstart._datasets import log_datasets
+from paperstart._gpu import GpuMeter
 from paperstart._logged import LoggedMetrics
 from paperstart._system import SystemMetrics
 from paperstart.tracking import RunLog, failure_tags, failure_text
@@ -28,22 +30,31 @@ class FitRecord:
     """
 
     def __init__(
-        self, run: RunLog, pl_module: LightningModule, every_n_steps: int | None
+        self,
+        run: RunLog,
+        pl_module: LightningModule,
+        every_n_steps: int | None,
+        adopted: Adopted | None = None,
     ) -> None:
-        self.run = run
+        self.run, self._adopted = run, adopted
         self._batchnorm = BatchNormRecord(pl_module)
         self._every_n_steps = every_n_steps
         self._batches = 0
+        self._meter: GpuMeter | None = None
         self._system: SystemMetrics | None = None
 
-    def start(
-        self, params: Mapping[str, Any], tracking_uri: str, interval_s: float
-    ) -> None:
-        """Say what is known before the first step."""
-        self.run.log_params(params)
+    def start(self, trainer: Trainer, interval_s: float) -> None:
+        """Begin to watch the machine, and go on in a resumed run's table."""
         if self.run.is_resumed:
             self.run.attempt(self._read_table)
-        self._system = SystemMetrics(self.run.run_id, tracking_uri, interval_s)
+        self.run.attempt(log_datasets, self.run.client, self.run.run_id, trainer)
+        self._meter = GpuMeter.of(trainer)
+        self._system = SystemMetrics(self.run, interval_s, self._meter)
+
+    @property
+    def cost(self) -> dict[str, Any]:
+        """The GPUs that the fit holds, and what they have cost until now."""
+        return {} if self._meter is None else self._meter.cost()
 
     def start_epoch(self, pl_module: LightningModule) -> None:
         """See which layers there are now."""
@@ -84,7 +95,12 @@ class FitRecord:
         self.run.attempt(self._log_table)
         if self._system is not None:
             self._system.finish()
-        self.run.close(status)
+        adopted = self._adopted
+        if adopted is None:
+            return self.run.close(status)
+        self.run.close()  # its owner ends it
+        if status != "FINISHED":
+            self.run.attempt(adopted.end_as, status)
 
     def _read_table(self) -> None:
         with tempfile.TemporaryDirectory() as folder:

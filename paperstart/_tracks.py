@@ -30,7 +30,7 @@ from paperstart.rounds import Round
 
 GOOD_SHARE = 0.25
 """The best quarter of the complete trials is drawn as good (our choice)."""
-_SCALES = {"log": "log scale", "log1m": "log scale of 1 − x", "linear": "linear scale"}
+_SCALES = {"log": "log scale", "log1m": "log scale of 1 - x", "linear": "linear scale"}
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,8 @@ def _standing(study: Study, trials: Sequence[FrozenTrial]) -> dict[int, str]:
     """How well each trial did, in a word."""
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
     complete = [t for t in complete if t.value is not None]
-    lower = study.direction.name != "MAXIMIZE"
-    best_first = sorted(complete, key=lambda t: t.value if lower else -t.value)  # type: ignore[operator,return-value]
+    upward = study.direction.name == "MAXIMIZE"
+    best_first = sorted(complete, key=lambda t: t.value or 0.0, reverse=upward)
     good = {t.number for t in best_first[: max(1, int(len(complete) * GOOD_SHARE))]}
     words = {TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
     standing = {
@@ -189,12 +189,13 @@ def _widest(found: Sequence[BaseDistribution]) -> BaseDistribution:
     if isinstance(last, CategoricalDistribution):
         return last
     assert isinstance(last, (FloatDistribution, IntDistribution))
-    same = [d for d in found if type(d) is type(last)]
-    low, high = min(d.low for d in same), max(d.high for d in same)  # type: ignore[attr-defined]
-    log, step = last.log, last.step
     if isinstance(last, IntDistribution):
-        return IntDistribution(low, high, log=log, step=last.step)
-    return FloatDistribution(low, high, log=log, step=step)
+        whole = [d for d in found if isinstance(d, IntDistribution)]
+        low, high = min(d.low for d in whole), max(d.high for d in whole)
+        return IntDistribution(low, high, log=last.log, step=last.step)
+    same = [d for d in found if isinstance(d, FloatDistribution)]
+    least, most = min(d.low for d in same), max(d.high for d in same)
+    return FloatDistribution(least, most, log=last.log, step=last.step)
 
 
 def _text(value: Any) -> str:

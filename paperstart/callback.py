@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna import Trial
 
+from paperstart._adopt import explain_refused_store
 from paperstart._fit_record import FitRecord
 from paperstart._fit_run import FitRun
 from paperstart._logged import LoggedMetrics
@@ -100,13 +101,11 @@ class PaperStartCallback(Callback):
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         self._report = TrialReport(self._fit_run.trial, self._monitor)
-        self._run = self._fit_run.open(self._resumed_run_id)
-        self._fit = FitRecord(self._run, pl_module, self._every_n_steps)
-        self._fit.start(
-            self._fit_run.params(trainer, pl_module),
-            self._fit_run.uri,
-            self._system_interval_s,
+        self._run = self._fit_run.open(trainer, pl_module, self._resumed_run_id)
+        self._fit = FitRecord(
+            self._run, pl_module, self._every_n_steps, self._fit_run.adopted
         )
+        self._fit.start(trainer, self._system_interval_s)
 
     def on_train_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
@@ -179,6 +178,8 @@ class PaperStartCallback(Callback):
         fit = self._end(trainer)
         if fit is not None:
             fit.fail(exception)
+        else:
+            explain_refused_store(trainer, exception)
 
     def teardown(
         self, trainer: Trainer, pl_module: LightningModule, stage: str
@@ -203,7 +204,10 @@ class PaperStartCallback(Callback):
     def _end(self, trainer: Trainer) -> FitRecord | None:
         """The open fit, which is open no more, with its best value logged."""
         fit, self._fit = self._fit, None
-        if fit is not None and self._report.best is not None:
+        if fit is None:
+            return None
+        self._fit_run.report_cost(fit.cost)
+        if self._report.best is not None:
             best = {f"best/{self._monitor}": self._report.best}
             fit.run.log_metrics(best, trainer.global_step)
         return fit

@@ -20,13 +20,13 @@ from paperstart._history import INTERRUPTED_ATTR, finished_trials
 from paperstart._interrupt import StopGate
 from paperstart._objective import Objective, takes_recipe
 from paperstart._store import locked
+from paperstart._study_facts import RECIPE_ATTR
 from paperstart._study_log import StudyLog
 from paperstart._worker import WORKER_ATTR, abandoned_trials, this_worker
 from paperstart.errors import SearchError
 from paperstart.recipe import Recipe
 from paperstart.sampler import PaperStartSampler
 
-RECIPE_ATTR = "paperstart.recipe"
 TARGET_ATTR = "paperstart.target"
 FAILURES_AT_START = 3
 """So many failures before any success end a search: the objective is broken."""
@@ -155,6 +155,8 @@ class Search:
 
     def _attempt(self, trial: Trial) -> float:
         trial.set_user_attr(WORKER_ATTR, this_worker())
+        if self._log is not None:
+            self._log.begin(trial)
         try:
             return self._train(trial)
         finally:

@@ -20,6 +20,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into the checkout, or into the user's MLflow."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(
+        "PAPERSTART_SPOOL", str(tmp_path.parent / f"{tmp_path.name}-spool")
+    )
     for name in ("TRACKING_URI", "EXPERIMENT_NAME", "EXPERIMENT_ID", "RUN_ID"):
         monkeypatch.delenv(f"MLFLOW_{name}", raising=False)
 
