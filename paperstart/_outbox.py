@@ -28,6 +28,12 @@ from paperstart._spool_folder import (
 )
 
 _logger = logging.getLogger(__name__)
+_THREAD = "paperstart-tracking"
+# MLflow prints a page of traceback for each attempt on a full or missing database; ours
+# are many, and a warning at the end says it. Other threads' it prints as ever.
+logging.getLogger("mlflow.store.db.utils").addFilter(
+    lambda record: record.threadName != _THREAD
+)
 
 SEND_S = 2.0
 """Metrics wait so long for others, to be sent with them."""
@@ -139,8 +145,9 @@ class Outbox:
 
     def _start(self) -> None:
         if self._thread is None or not self._thread.is_alive():
-            name = "paperstart-tracking"
-            self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._thread = threading.Thread(
+                target=self._work, name=_THREAD, daemon=True
+            )
             self._thread.start()
 
     def _work(self) -> None:
