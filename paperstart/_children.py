@@ -6,7 +6,7 @@ whoever resumes the study or makes its report does so here.
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,7 @@ from paperstart._store import find_parent
 from paperstart._worker import lives_elsewhere, this_worker, worker_lives
 
 WORKER_TAG = "paperstart.worker"
-"""Run tag: the process that writes the run, as JSON."""
+"""Run tag: the process that writes the run: its id, host, and start."""
 LOST_TAG = "paperstart.lost"
 """Run tag: why a run was closed by another process than its own."""
 STATUS = {
@@ -30,13 +30,16 @@ STATUS = {
     TrialState.FAIL: "FAILED",
 }
 _PAGE = 500
+_WORKER = re.compile(r"(\d+) on (\S+) since ([\d.]+)")
 _GRACE = timedelta(minutes=10)
 _OVER = "The trial was over, and its process had not closed the run."
 
 
 def worker_tag() -> dict[str, str]:
     """The tag that says which process writes a run."""
-    return {WORKER_TAG: json.dumps(this_worker(), sort_keys=True)}
+    worker = this_worker()
+    said = f"{worker['pid']} on {worker['host']} since {worker['started']:.3f}"
+    return {WORKER_TAG: said}
 
 
 def children_of(
@@ -120,8 +123,8 @@ def _why_lost(trial: FrozenTrial | None, tags: Mapping[str, str]) -> str | None:
 
 
 def _worker_of(tags: Mapping[str, str]) -> dict[str, Any] | None:
-    try:
-        worker: dict[str, Any] = json.loads(tags.get(WORKER_TAG, "null"))
-    except ValueError:
+    found = _WORKER.fullmatch(tags.get(WORKER_TAG, ""))
+    if found is None:
         return None
-    return worker
+    pid, host, started = found.groups()
+    return {"pid": int(pid), "host": host, "started": float(started)}

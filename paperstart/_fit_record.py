@@ -47,7 +47,6 @@ class FitRecord:
         """Begin to watch the machine, and go on in a resumed run's table."""
         if self.run.is_resumed:
             self.run.attempt(self._read_table)
-        self.run.attempt(log_datasets, self.run.client, self.run.run_id, trainer)
         self._meter = GpuMeter.of(trainer)
         self._system = SystemMetrics(self.run, interval_s, self._meter)
 
@@ -56,8 +55,11 @@ class FitRecord:
         """The GPUs that the fit holds, and what they have cost until now."""
         return {} if self._meter is None else self._meter.cost()
 
-    def start_epoch(self, pl_module: LightningModule) -> None:
-        """See which layers there are now."""
+    def start_epoch(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """See which data and layers there are now."""
+        if self._batches == 0 and not self.run.is_resumed:
+            client, run_id = self.run.client, self.run.run_id
+            self.run.attempt(log_datasets, client, run_id, trainer)
         self._batchnorm.find_layers(pl_module)
 
     def before_batch(

@@ -74,7 +74,7 @@ def run_search(
 def _run(search: Search, trials: int, *, in_all: bool = False) -> None:
     from rich.console import Console
 
-    _quiet()
+    quiet()
     click.echo(f"Opening the study {search.study_name} ...", err=True)
     result = search.run(trials, in_all=in_all)
     Console(highlight=False).print(result_page(result))
@@ -91,7 +91,7 @@ def _say_stopped(spent: int, target: int) -> NoReturn:
     raise click.exceptions.Exit(1)
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Keep what the libraries tell their developers out of a user's progress."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for name in ("mlflow", "alembic"):

@@ -81,5 +81,5 @@ def _odd_values(run: Run | None) -> Sequence[str]:
         f"{int(count)} value{'s' * (count != 1)} of {name.partition('/')[0]}/ "
         f"{'were' if count != 1 else 'was'} NaN or infinite."
         for name, count in sorted(run.data.metrics.items())
-        if name.endswith("/nonfinite_count")
+        if name.endswith("/nonfinite_count") and count > 0
     ]

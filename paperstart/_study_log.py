@@ -74,7 +74,7 @@ class StudyLog:
             self.uri,
             self.experiment_id,
             name,
-            {"paperstart.recipe": recipe.id},
+            {"paperstart.recipe": recipe.id, **code_tags()},
         )
         runs = children_of(self._client, self.experiment_id, self.parent_id)
         close_lost(study, self._client, runs)

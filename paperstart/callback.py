@@ -115,7 +115,7 @@ class PaperStartCallback(Callback):
             self._fit.run.log_metrics(
                 self._logged.after_epoch(trainer), trainer.global_step
             )
-            self._fit.start_epoch(pl_module)
+            self._fit.start_epoch(trainer, pl_module)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

@@ -36,7 +36,16 @@ FLOORS = (
     *("_ticks", "_tracks", "_sick", "_answers", "_charts", "_pictures", "_page"),
     *("figures", "_parent_report", "_study_log"),
     *("_interrupt", "_objective", "search"),
-    *("_progress", "_report", "_search_cli", "_print", "_catalog_cli", "cli"),
+    *(
+        "_progress",
+        "_report",
+        "_search_cli",
+        "_ui",
+        "_report_cli",
+        "_print",
+        "_catalog_cli",
+        "cli",
+    ),
     *("__init__", "__main__"),
 )
 LIGHT = ("errors", "_fields", "_shape", "_scales", "_sense", "_yaml", "_parts")
