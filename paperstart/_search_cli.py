@@ -12,6 +12,7 @@ import optuna
 
 from paperstart._objective import load_objective
 from paperstart._progress import SearchProgress
+from paperstart._ranks import rank
 from paperstart._report import result_page, where_to_look
 from paperstart.catalog import load_recipe
 from paperstart.errors import SearchSpaceError
@@ -75,6 +76,9 @@ def _run(search: Search, trials: int, *, in_all: bool = False) -> None:
     from rich.console import Console
 
     quiet()
+    if rank():  # the command runs once per rank; only rank 0 searches and says
+        search.follow()
+        return
     click.echo(f"Opening the study {search.study_name} ...", err=True)
     result = search.run(trials, in_all=in_all)
     Console(highlight=False).print(result_page(result))

@@ -7,6 +7,7 @@ fails or somebody stops the search.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -14,11 +15,18 @@ from typing import Any, Literal, Protocol
 import optuna
 from optuna.storages import RDBStorage
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 from paperstart._history import INTERRUPTED_ATTR, finished_trials
 from paperstart._interrupt import StopGate
 from paperstart._objective import Objective, takes_recipe
+from paperstart._ranks import (
+    FollowedTrial,
+    announce,
+    begin_launch,
+    end_launch,
+    follow,
+)
 from paperstart._store import locked
 from paperstart._study_facts import RECIPE_ATTR
 from paperstart._study_log import StudyLog
@@ -102,6 +110,7 @@ class Search:
     _gate: StopGate = field(default_factory=StopGate, repr=False)
     _log: StudyLog | None = field(default=None, repr=False)
     _error: BaseException | None = field(default=None, repr=False)
+    _launch: str = field(default="", repr=False)
 
     def run(self, trials: int, *, in_all: bool = False) -> SearchResult:
         """Run ``trials`` more trials, or as many as an interrupted call left to run.
@@ -117,6 +126,7 @@ class Search:
             raise SearchError(f"{trials} trials were asked for; ask for at least 1.")
         with self._gate.watch():
             study = self._open_study()
+            self._launch = begin_launch()
             log = StudyLog(study, self.recipe, self.tracking_uri)
             self._log = log
             for trial in abandoned_trials(study):
@@ -127,6 +137,7 @@ class Search:
                 self._run_until(study, log, target)
             finally:
                 self._tell_progress("stop")
+                end_launch(study, self._launch)
                 log.close(self._gate.asked)
         return SearchResult(
             study=study,
@@ -138,6 +149,19 @@ class Search:
             experiment_id=log.experiment_id,
             parent_id=log.parent_id,
         )
+
+    def follow(self) -> None:
+        """On another rank than 0: train along with its trials, and write nothing."""
+        follow(self._open_study(), self._train_along)
+
+    def _train_along(self, trial: FollowedTrial) -> None:
+        with contextlib.suppress(optuna.TrialPruned):
+            self._call(trial)
+
+    def _call(self, trial: BaseTrial) -> float:
+        if takes_recipe(self.objective):
+            return self.objective(trial, self.recipe)
+        return self.objective(trial)
 
     def _run_until(self, study: Study, log: StudyLog, target: int) -> None:
         while len(finished_trials(study.trials)) < target and not self._gate.asked:
@@ -155,6 +179,7 @@ class Search:
 
     def _attempt(self, trial: Trial) -> float:
         trial.set_user_attr(WORKER_ATTR, this_worker())
+        announce(trial, self._launch)
         if self._log is not None:
             self._log.begin(trial)
         try:
@@ -166,9 +191,7 @@ class Search:
     def _train(self, trial: Trial) -> float:
         try:
             with self._gate.training():
-                if takes_recipe(self.objective):
-                    return self.objective(trial, self.recipe)
-                return self.objective(trial)
+                return self._call(trial)
         except (KeyboardInterrupt, SystemExit) as error:
             self._error = error
             if isinstance(error, SystemExit) and not self._gate.asked:

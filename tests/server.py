@@ -71,7 +71,7 @@ class Server:
     @contextmanager
     def broken(self) -> Iterator[None]:
         """In its place something answers every request with HTTP 500."""
-        broken = ThreadingHTTPServer(("127.0.0.1", self.port), _Broken)
+        broken = self._broken_server()
         thread = threading.Thread(target=broken.serve_forever)
         thread.start()
         try:
@@ -80,6 +80,15 @@ class Server:
             broken.shutdown()
             thread.join()
             broken.server_close()
+
+    def _broken_server(self) -> ThreadingHTTPServer:
+        end = time.monotonic() + 10
+        while True:
+            try:
+                return ThreadingHTTPServer(("127.0.0.1", self.port), _Broken)
+            except OSError:  # the killed server's workers still have the port
+                assert time.monotonic() < end
+                time.sleep(0.05)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
@@ -91,7 +100,7 @@ class _Broken(BaseHTTPRequestHandler):
         self.send_response(500)
         self.end_headers()
 
-    do_POST = do_GET
+    do_POST = do_GET  # noqa: N815
 
     def log_message(self, *_: object) -> None:
         """Say nothing on stderr."""

@@ -35,7 +35,7 @@ FLOORS = (
     *("_fit_record", "_fit_run", "_trial_report", "callback", "demo"),
     *("_ticks", "_tracks", "_sick", "_answers", "_charts", "_pictures", "_page"),
     *("figures", "_parent_report", "_study_log"),
-    *("_interrupt", "_objective", "search"),
+    *("_interrupt", "_objective", "_ranks", "search"),
     *(
         "_progress",
         "_report",

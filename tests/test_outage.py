@@ -5,6 +5,7 @@ A real `mlflow server` is killed, hung, broken and restarted; real trainings log
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -194,7 +195,8 @@ class Training:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         assert self.process.stdout is not None
-        numbers = [n for n in self.process.stdout.read().split() if n.isdecimal()]
+        with self.process.stdout as rest:
+            numbers = [n for n in rest.read().split() if n.isdecimal()]
         self.step = max([self.step, *map(int, numbers)])
 
 
@@ -256,8 +258,8 @@ def small_disk(fresh_store: Path, tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     megabytes = fresh_store.stat().st_size / 1e6 + 1
-    command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes:.1f}m", "x", str(folder)]
-    command[4] = f"size={int(megabytes * 1024)}k"
+    size = f"size={int(megabytes * 1024)}k"
+    command = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         pytest.skip(f"no small file system without rights to mount: {done.stderr}")
@@ -268,12 +270,8 @@ def small_disk(fresh_store: Path, tmp_path: Path) -> Iterator[Path]:
 def fill(folder: Path) -> Path:
     """Take all the room that is left."""
     filler = folder / "filler"
-    with filler.open("wb") as file:
-        try:
-            while True:
-                file.write(b"0" * 4096)
-                file.flush()
-        except OSError:
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"0" * 4096):
             pass
     return filler
 
@@ -323,7 +321,7 @@ class TestSpool:
     def test_it_is_bounded(
         self, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Past its limit metrics are dropped, counted and said; what came first stays."""
+        """Past its limit metrics are dropped and counted; what came first stays."""
         monkeypatch.setenv(LIMIT_VARIABLE, "0.01")
         log = a_log(store)
         log.log_metrics({"train/a": 0.0}, 0)
