@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ pytest.register_assert_rewrite("optuna.testing.pytest_samplers")
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["PAPERSTART_SPOOL"] = tempfile.mkdtemp(prefix="paperstart-spool-")
 
 
 @pytest.fixture(autouse=True)

@@ -257,7 +257,7 @@ def small_disk(fresh_store: Path, tmp_path: Path) -> Iterator[Path]:
     """A file system with little room beside a store's schema."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    megabytes = fresh_store.stat().st_size / 1e6 + 1
+    megabytes = fresh_store.stat().st_size / 1e6 + 4
     size = f"size={int(megabytes * 1024)}k"
     command = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True)
