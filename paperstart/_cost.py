@@ -58,6 +58,36 @@ class Cost:
         return ", ".join(said) + "."
 
 
+@dataclass(frozen=True)
+class Budget:
+    """What a study may cost, over all calls, workers and machines.
+
+    Attributes:
+        hours: during which at least one trial runs; ``None`` for as many as it takes.
+        gpu_hours: summed over the trials; ``None`` likewise.
+    """
+
+    hours: float | None = None
+    gpu_hours: float | None = None
+
+    def spent_by(self, study: Study) -> str | None:
+        """Why no further trial may begin, in a sentence; ``None`` if one may."""
+        if self.hours is None and self.gpu_hours is None:
+            return None
+        cost = cost_of(study)
+        if self.hours is not None and cost.wall_hours >= self.hours:
+            return (
+                f"The budget of {self.hours:g} hours is spent: the trials took "
+                f"{cost.wall_hours:.3g}."
+            )
+        if self.gpu_hours is not None and cost.gpu_hours >= self.gpu_hours:
+            return (
+                f"The budget of {self.gpu_hours:g} GPU-hours is spent: the trials took "
+                f"{cost.gpu_hours:.3g}."
+            )
+        return None
+
+
 def cost_of(study: Study, price_per_gpu_hour: float | None = None) -> Cost:
     """What all trials of a study have cost until now, those in flight included."""
     trials = study.get_trials(deepcopy=False)

@@ -131,7 +131,7 @@ def _section(nth: int, section: Section) -> str:
         name = f"figure-{nth}"
         chart = (
             f'<script type="application/json" id="{name}">{section.chart}</script>'
-            f'<div class="chart" data-figure="{name}"></div>'
+            f'<div class="wide"><div class="chart" data-figure="{name}"></div></div>'
         )
     title = f"<h2>{escape(section.title)}</h2>"
     return f"<section>{title}{section.body}{chart}</section>\n"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _DPI = 110
+_MOST_ROWS = 6
 _BLUE, _ORANGE, _GREEN, _RED, _GREY = (
     "#2f6fe0",
     "#d97706",
@@ -42,9 +43,10 @@ _OPEN = ("pruned",)
 
 def coarse_to_fine_png(tracks: Sequence[Track], title: str) -> bytes:
     """Per hyperparameter: each trial, each round's region, the published value."""
-    columns = min(2, len(tracks))
+    # In one column the labels can be read in the narrow pane of MLflow's artifacts.
+    columns = 1 if len(tracks) <= _MOST_ROWS else 2
     rows = -(-len(tracks) // columns)
-    figure = Figure(figsize=(5.6 * columns, 2.3 * rows + 0.55), dpi=_DPI)
+    figure = Figure(figsize=(6.2 * columns, 1.9 * rows + 0.75), dpi=_DPI)
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, track in zip(axes, tracks, strict=False):
@@ -57,14 +59,14 @@ def coarse_to_fine_png(tracks: Sequence[Track], title: str) -> bytes:
     figure.legend(
         handles=_legend(tracks),
         loc="upper right" if wide else "upper left",
-        ncols=7 if wide else 3,
+        ncols=7 if wide else 4,
         fontsize=8,
         frameon=False,
         bbox_to_anchor=(0.995 if wide else 0.0, 1 - (0 if wide else 0.25 * inch)),
         columnspacing=1.0,
         handletextpad=0.3,
     )
-    figure.tight_layout(rect=(0, 0, 1, 1 - (0.32 if wide else 0.75) * inch))
+    figure.tight_layout(rect=(0, 0, 1, 1 - (0.32 if wide else 0.72) * inch))
     return _png(figure)
 
 

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from paperstart._cost import cost_of
 from paperstart._outcome import Outcome, factor_text, outcome, short
 from paperstart._show import shown
 from paperstart._store import sqlite_path
@@ -28,7 +29,7 @@ def result_page(result: SearchResult) -> RenderableType:
         _table(found, result.study.direction.name.lower()),
         Text(),
         Text(found.verdict()),
-        Text(found.spent()),
+        Text(f"{found.spent()} {_cost(result)}"),
     )
 
 
@@ -44,6 +45,11 @@ def where_to_look(result: SearchResult) -> str:
     page = f"#/experiments/{result.experiment_id}/runs"
     lines.append(f"  {address}/{page}?workflowType=machine_learning")
     return "\n".join(lines)
+
+
+def _cost(result: SearchResult) -> str:
+    price = recall(result.study).price_per_gpu_hour
+    return f"Cost: {cost_of(result.study, price).sentence()}"
 
 
 def _table(found: Outcome, direction: str) -> Table:

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 import optuna
 
+from paperstart._cost import Budget
 from paperstart._objective import load_objective
 from paperstart._progress import SearchProgress
 from paperstart._ranks import rank
@@ -55,6 +56,9 @@ def run_search(
     seed: int | None,
     pruner: str,
     direction: Direction,
+    hours: float | None,
+    gpu_hours: float | None,
+    price_per_gpu_hour: float | None,
 ) -> None:
     """A search for the objective that the user names."""
     found = load_recipe(recipe)
@@ -68,6 +72,8 @@ def run_search(
         pruner=pruner,
         direction=direction,
         progress=SearchProgress(),
+        budget=Budget(hours, gpu_hours),
+        price_per_gpu_hour=price_per_gpu_hour,
     )
     _run(search, trials)
 
@@ -83,6 +89,8 @@ def _run(search: Search, trials: int, *, in_all: bool = False) -> None:
     result = search.run(trials, in_all=in_all)
     Console(highlight=False).print(result_page(result))
     print(where_to_look(result))
+    if result.spent_budget:
+        click.echo(f"{result.spent_budget} The search ends here.", err=True)
     if result.interrupted:
         _say_stopped(result.spent, result.target)
 

@@ -137,6 +137,21 @@ def demo(trials: int, seed: int, folder: Path) -> None:
     show_default=True,
     type=click.Choice(["minimize", "maximize"]),
 )
+@click.option(
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Begin no trial once the study's trials have run so long.",
+)
+@click.option(
+    "--gpu-hours",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Or have held GPUs for so many hours, summed.",
+)
+@click.option(
+    "--price-per-gpu-hour",
+    type=click.FloatRange(min=0),
+    help="In your own money; the report then says what the study cost.",
+)
 def search(objective: str, recipe: str, trials: int, **options: Any) -> None:
     """Search from a recipe, one trial after the other.
 

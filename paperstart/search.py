@@ -17,6 +17,7 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
+from paperstart._cost import Budget
 from paperstart._history import INTERRUPTED_ATTR, finished_trials
 from paperstart._interrupt import StopGate
 from paperstart._objective import Objective, takes_recipe
@@ -28,7 +29,7 @@ from paperstart._ranks import (
     follow,
 )
 from paperstart._store import locked
-from paperstart._study_facts import RECIPE_ATTR
+from paperstart._study_facts import PRICE_ATTR, RECIPE_ATTR
 from paperstart._study_log import StudyLog
 from paperstart._worker import WORKER_ATTR, abandoned_trials, this_worker
 from paperstart.errors import SearchError
@@ -67,6 +68,7 @@ class SearchResult:
         spent: trials that are over, those of earlier calls included.
         target: trials that were asked for in all.
         interrupted: whether somebody stopped the search.
+        spent_budget: which budget ended it, in a sentence; ``None`` if none did.
         tracking_uri: MLflow's store.
         experiment_id: MLflow's experiment.
         parent_id: the study's parent run.
@@ -77,6 +79,7 @@ class SearchResult:
     spent: int
     target: int
     interrupted: bool
+    spent_budget: str | None
     tracking_uri: str
     experiment_id: str
     parent_id: str
@@ -96,6 +99,8 @@ class Search:
         pruner: one of `PRUNERS`.
         direction: ``minimize`` or ``maximize``.
         progress: who is told how far it is.
+        budget: what the study may cost, over all calls and workers.
+        price_per_gpu_hour: in the user's own money, for the report.
     """
 
     objective: Objective
@@ -107,10 +112,13 @@ class Search:
     pruner: str = "median"
     direction: Direction = "minimize"
     progress: Progress | None = None
+    budget: Budget = field(default_factory=Budget)
+    price_per_gpu_hour: float | None = None
     _gate: StopGate = field(default_factory=StopGate, repr=False)
     _log: StudyLog | None = field(default=None, repr=False)
     _error: BaseException | None = field(default=None, repr=False)
     _launch: str = field(default="", repr=False)
+    _spent_budget: str | None = field(default=None, repr=False)
 
     def run(self, trials: int, *, in_all: bool = False) -> SearchResult:
         """Run ``trials`` more trials, or as many as an interrupted call left to run.
@@ -145,6 +153,7 @@ class Search:
             spent=len(finished_trials(study.trials)),
             target=target,
             interrupted=self._gate.asked,
+            spent_budget=self._spent_budget,
             tracking_uri=log.uri,
             experiment_id=log.experiment_id,
             parent_id=log.parent_id,
@@ -165,6 +174,9 @@ class Search:
 
     def _run_until(self, study: Study, log: StudyLog, target: int) -> None:
         while len(finished_trials(study.trials)) < target and not self._gate.asked:
+            self._spent_budget = self.budget.spent_by(study)
+            if self._spent_budget:
+                return
             self._error = None
             try:
                 study.optimize(self._attempt, n_trials=1, catch=(Exception,))
@@ -242,6 +254,8 @@ class Search:
                 f"not to {self.direction}. Choose another --study or --direction."
             )
         study.set_user_attr(RECIPE_ATTR, self.recipe.id)
+        if self.price_per_gpu_hour is not None:
+            study.set_user_attr(PRICE_ATTR, self.price_per_gpu_hour)
         return study
 
     def _tell_progress(self, event: str, *facts: Any) -> None:

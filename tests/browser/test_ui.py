@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,6 @@ import pytest
 from shown import Shown
 
 OpenPage = Callable[..., Any]
-
-
-def close_assistant(page: Any) -> None:
-    """MLflow's panel for language models takes a quarter of the page."""
-    panel = page.get_by_text("MLflow Assistant")
-    page.wait_for_timeout(1500)
-    if panel.count() and panel.first.is_visible():
-        page.keyboard.press("Escape")
 
 
 def test_the_link_lands_on_the_studys_runs(
@@ -76,16 +69,15 @@ def test_a_batchnorm_chart(
 ) -> None:
     """The metrics stand in sections, and batch norm's has its charts."""
     page = open_page(shown.run_page(shown.children[0], "/model-metrics"))
-    section = page.get_by_text("batchnorm", exact=True).first
-    section.wait_for()
-    chart = page.get_by_text("batchnorm/train_eval_gap_max").first
-    chart.scroll_into_view_if_needed()
+    page.get_by_text(re.compile(r"^batchnorm \(\d+\)$")).first.wait_for()
+    page.get_by_text("train_eval_gap_max").first.scroll_into_view_if_needed()
     page.locator(".js-plotly-plot").first.wait_for()
     page.wait_for_timeout(1000)
     page.screenshot(path=screenshots / "batchnorm.png")
 
     for name in ("best", "train", "val"):
-        assert page.get_by_text(name, exact=True).count() >= 1
+        section = page.get_by_text(re.compile(rf"^{name} \(\d+\)$"))
+        assert section.count() == 1
     page.close()
 
 
