@@ -34,7 +34,7 @@ from paperstart import PaperStartCallback
 from paperstart._run_log import RunLog
 from paperstart._store import ensure_experiment, open_store, start_run
 
-LAYERS, WIDTH, BATCH = 53, 16, 32
+LAYERS, WIDTH, BATCH = 53, 16, 8
 DEFAULT_INTERVAL = 50  # Lightning's, and so the callback's
 TURNS = 5
 HOOKS = ("on_train_batch_start", "on_train_batch_end")
@@ -168,7 +168,7 @@ def ratio(
 
 def main() -> None:
     """Print the table."""
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
