@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 from optuna import Trial
 
 from paperstart._store import PARENT_TAG
-from paperstart.errors import TrackingError
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
@@ -80,34 +78,11 @@ def adopted_run(
     return Adopted(str(run.info.run_id), uri, owner)
 
 
-def explain_refused_store(trainer: Trainer, error: BaseException) -> None:
-    """Say in words what it means when MLflow refuses a logger's file store.
-
-    Raises:
-        TrackingError: the user's own MLFlowLogger points at a folder of files.
-    """
-    if not isinstance(error, MlflowException) or "file" not in str(error).lower():
-        return
-    for logger in trainer.loggers:
-        uri = str(getattr(logger, "_tracking_uri", ""))
-        if _is_mlflow_logger(logger) and _is_file_store(uri):
-            raise TrackingError(
-                f"Your MLFlowLogger points at {uri}, a folder of files, which MLflow "
-                f"{mlflow.__version__} refuses. Pass it "
-                f"tracking_uri='sqlite:///mlflow.db' (`mlflow migrate-filestore` moves "
-                f"runs that are there), or set MLFLOW_ALLOW_FILE_STORE=true."
-            ) from error
-
-
 def _is_mlflow_logger(logger: Any) -> bool:
     return any(
         kind.__name__ == "MLFlowLogger" and "lightning" in kind.__module__
         for kind in type(logger).__mro__
     )
-
-
-def _is_file_store(uri: str) -> bool:
-    return uri.startswith("file:") or (":" not in uri and bool(uri))
 
 
 def _is_for(run: Run, trial: Trial | None) -> bool:
@@ -117,7 +92,9 @@ def _is_for(run: Run, trial: Trial | None) -> bool:
     if trial is None:
         return True
     started = trial.datetime_start
-    return started is not None and run.info.start_time / 1000 >= started.timestamp() - 1
+    if started is None:
+        return False
+    return bool(run.info.start_time >= int(started.timestamp() * 1000))
 
 
 def _is_active(run_id: str) -> bool:

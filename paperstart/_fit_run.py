@@ -197,14 +197,15 @@ class FitRun:
         return run
 
     def _create(self, client: MlflowClient, uri: str) -> str:
-        tags = self._recipe_tag()
+        # At once, so that whoever comes after a killed process can tell.
+        tags = {**self._recipe_tag(), **worker_tag()}
         trial = self.trial
         if trial is None:
             name = self._experiment or _experiment_in_use()
             return start_run(client, ensure_experiment(client, uri, name), None, tags)
         study = trial.study.study_name
         experiment_id = ensure_experiment(client, uri, self._experiment or study)
-        parent_id = ensure_parent(client, uri, experiment_id, study, tags)
+        parent_id = ensure_parent(client, uri, experiment_id, study, self._recipe_tag())
         _close_lost(trial, client, experiment_id, parent_id)
         tags |= trial_tags(trial, study)
         run_id = start_run(client, experiment_id, trial_name(trial), tags, parent_id)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
 from optuna import Trial
 
-from paperstart._adopt import explain_refused_store
 from paperstart._fit_record import FitRecord
 from paperstart._fit_run import FitRun
+from paperstart._lightning import lightning_packages
 from paperstart._logged import LoggedMetrics
 from paperstart._trial_report import TrialReport
 from paperstart.recipe import Recipe
@@ -22,11 +22,8 @@ else:
 
     def _base() -> type:
         """One class that both Lightning packages take for a callback of theirs."""
-        bases = []
-        for package in ("pytorch_lightning", "lightning.pytorch"):
-            if importlib.util.find_spec(package.partition(".")[0]) is not None:
-                bases.append(importlib.import_module(package).Callback)
-        return type("Callback", tuple(bases), {})
+        packages = map(importlib.import_module, lightning_packages())
+        return type("Callback", tuple(package.Callback for package in packages), {})
 
     Callback = _base()
 
@@ -180,8 +177,6 @@ class PaperStartCallback(Callback):
         fit = self._end(trainer)
         if fit is not None:
             fit.fail(exception)
-        else:
-            explain_refused_store(trainer, exception)
 
     def teardown(
         self, trainer: Trainer, pl_module: LightningModule, stage: str

@@ -294,4 +294,11 @@ def _stop_if_broken(study: Study, said: str | None) -> None:
 
 def _in_a_line(error: BaseException) -> str:
     text = str(error).strip().partition("\n")[0]  # SQLAlchemy adds where to read on
+    if "filesystem tracking backend" in text:  # MLflow's, of a logger's default
+        text = (
+            "MLflow refuses a store that is a folder of files. Pass "
+            "tracking_uri='sqlite:///mlflow.db' to your MLFlowLogger "
+            "(`mlflow migrate-filestore` moves runs that are there), or set "
+            "MLFLOW_ALLOW_FILE_STORE=true"
+        )
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -14,12 +14,18 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+from lit import (
+    NAME,
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LightningDataModule,
+    LightningModule,
+    Trainer,
+    Tuner,
+)
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.loggers import CSVLogger
-from pytorch_lightning.tuner import Tuner
 from tiny import (
     BATCHES,
     Net,
@@ -43,7 +49,7 @@ from paperstart.tracking import metric_name
 
 @pytest.fixture(autouse=True, scope="module")
 def _quiet() -> Iterator[None]:
-    logger = logging.getLogger("pytorch_lightning")
+    logger = logging.getLogger(NAME)
     level = logger.level
     logger.setLevel(logging.ERROR)
     yield

@@ -13,6 +13,7 @@ import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
+pytestmark = pytest.mark.ddp
 TESTS = Path(__file__).parent
 TRIALS = 3
 OBJECTIVE = f"""

@@ -31,7 +31,7 @@ FLOORS = (
     *("rounds", "_spool", "_spool_folder", "_probe", "_outbox", "_run_log"),
     *("_bn_layers", "batchnorm", "_bn_record", "_store", "tracking", "_logged"),
     *("_study_facts", "_worker", "_cost", "_outcome", "_child_note", "_children"),
-    *("_adopt", "_provenance", "_datasets", "_gpu", "_system"),
+    *("_lightning", "_adopt", "_provenance", "_datasets", "_gpu", "_system"),
     *("_fit_record", "_fit_run", "_trial_report", "callback", "demo"),
     *("_ticks", "_tracks", "_sick", "_answers", "_charts", "_pictures", "_page"),
     *("figures", "_parent_report", "_study_log"),

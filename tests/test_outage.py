@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lit import Callback, Trainer
 from mlflow import MlflowClient
-from pytorch_lightning import Callback, Trainer
 from server import Server
 from tiny import BATCHES, Net, fit, history
 from torch import Tensor
@@ -95,6 +95,7 @@ def assert_all_sent(uri: str, run_id: str | None) -> None:
     assert waiting_runs(store_folder(uri)) == []
 
 
+@pytest.mark.outage
 class TestInOneTraining:
     """The training goes on, and so does what it logs."""
 
@@ -210,6 +211,7 @@ def paperstart(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.outage
 class TestKilled:
     """The training's own process dies as well, while the server is away."""
 
@@ -358,6 +360,7 @@ class TestSpool:
         assert history(store, log.run_id, "train/a") == [(1, 1.0)]
         assert history(store, log.run_id, "train/b") == [(1, 2.0)]
 
+    @pytest.mark.outage
     def test_a_live_process_keeps_its_spool(self, server: Server) -> None:
         """`paperstart sync` leaves alone what a training is about to send itself."""
         training = Training(server.uri, epochs=1000)
