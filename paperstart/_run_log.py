@@ -16,6 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from paperstart._outbox import copy_into, outbox_of
+from paperstart._probe import probe
 from paperstart._spool import LIMIT_VARIABLE, METRICS_PER_BATCH, Spool
 from paperstart._spool_folder import store_folder
 
@@ -73,8 +74,8 @@ class RunLog:
 
     @property
     def is_away(self) -> bool:
-        """Whether the store did not answer when it was last asked."""
-        return self._outbox.away is not None
+        """Whether the store does not answer now; asked briefly, if it is a server."""
+        return self._outbox.away is not None or probe(self.uri) is not None
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """Queue metrics. NaN and infinities are counted instead: they break pages."""

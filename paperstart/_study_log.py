@@ -6,7 +6,9 @@ objective used the callback, and keeps the parent run's summary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Callable, Mapping
 
 from mlflow.exceptions import MlflowException
 from optuna.study import Study
@@ -21,6 +23,7 @@ from paperstart._children import (
 )
 from paperstart._history import draw_attr, is_interrupted
 from paperstart._parent_report import refresh_report
+from paperstart._probe import probe
 from paperstart._provenance import (
     CONFIG_TAG,
     code_tags,
@@ -49,6 +52,9 @@ from paperstart.tracking import (
     trial_name,
     trial_tags,
 )
+
+_logger = logging.getLogger(__name__)
+_WAIT_S = 2.0
 
 
 class StudyLog:
@@ -83,6 +89,18 @@ class StudyLog:
         self._parent.set_tags(worker_tag())
         self._reported = 1  # the round before whose end there is nothing to report
 
+    def wait_for_store(self, gives_up: Callable[[], bool]) -> None:
+        """Before a trial: wait for a server that is away, which could make no run."""
+        said = False
+        while probe(self.uri) is not None and not gives_up():
+            if not said:
+                _logger.warning(
+                    "MLflow at %s does not answer; the next trial waits for it.",
+                    self.uri,
+                )
+                said = True
+            time.sleep(_WAIT_S)
+
     def begin(self, trial: Trial) -> None:
         """Refresh the report, if the trial is the first of a new round."""
         number = int(draw_attr(trial).get("round", 1))
@@ -110,9 +128,14 @@ class StudyLog:
         tags["paperstart.recipe"] = self._recipe.id
         tags |= {**code_tags(), **worker_tag()}
         tags[CONFIG_TAG] = config_hash(trial.params, self._recipe)
-        run_id = start_run(
-            self._client, self.experiment_id, trial_name(trial), tags, self.parent_id
-        )
+        name = trial_name(trial)
+        try:
+            run_id = start_run(
+                self._client, self.experiment_id, name, tags, self.parent_id
+            )
+        except MlflowException as error:  # the objective's own error says more
+            _logger.warning("MLflow gave no run for %s: %s", name, error)
+            return
         self._study._storage.set_trial_user_attr(trial._trial_id, RUN_ATTR, run_id)
         log = RunLog(self._client, run_id)
         log.log_text(environment_text(), "environment.txt")
@@ -133,6 +156,8 @@ class StudyLog:
 
     def finish(self, trial: FrozenTrial, error: BaseException | None) -> None:
         """Close the trial's run with its value and what really happened."""
+        if RUN_ATTR not in trial.user_attrs:  # MLflow went away before it had one
+            return
         log = self._log_of(trial)
         log.log_params(param_values(trial.params, self._recipe))
         if trial.state == TrialState.COMPLETE and trial.value is not None:

@@ -178,6 +178,9 @@ class Search:
             if self._spent_budget:
                 return
             self._error = None
+            log.wait_for_store(lambda: self._gate.asked)
+            if self._gate.asked:
+                return
             try:
                 study.optimize(self._attempt, n_trials=1, catch=(Exception,))
             except KeyboardInterrupt:
