@@ -8,18 +8,15 @@ page's colors when it is shown.
 from __future__ import annotations
 
 import json
-import math
-import statistics
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
 import plotly.graph_objects as go
 from optuna.study import Study
-from optuna.trial import TrialState
 from plotly.subplots import make_subplots
 
+from paperstart._told_apart import KnownImportances, usual_values
 from paperstart._tracks import Track
 
 BLUE, ORANGE, GREEN, RED, GREY = "#4c8bf5", "#e8890c", "#12a37f", "#e5484d", "#8b95a5"
@@ -109,7 +106,7 @@ def history(study: Study, published: float | None) -> go.Figure:
 def importance(values: Mapping[str, float], study: Study) -> go.Figure:
     """Optuna's bars of how much each hyperparameter mattered, as computed before."""
     figure = optuna.visualization.plot_param_importances(
-        study, evaluator=_Known(values), target_name="objective"
+        study, evaluator=KnownImportances(values), target_name="objective"
     )
     figure.update_traces(marker_color=BLUE, cliponaxis=False)
     top = max(values.values(), default=1.0)
@@ -140,60 +137,6 @@ def parallel_coordinates(study: Study) -> go.Figure:
         text = note.text if len(note.text) <= _LABEL else f"{note.text[:_LABEL]}…"
         note.update(text=text, xanchor="right", xshift=-6, bgcolor="white", borderpad=1)
     return _plain(figure, 420)
-
-
-class _Known(optuna.importance.BaseImportanceEvaluator):
-    """Hands over what was computed once; the evaluation itself takes a second."""
-
-    def __init__(self, values: Mapping[str, float]) -> None:
-        self._values = dict(values)
-
-    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
-        """The known values."""
-        return dict(self._values)
-
-
-def importances(study: Study) -> dict[str, float]:
-    """How much each hyperparameter mattered, the most first; shares of 1.
-
-    Empty where it cannot be told: fewer than four complete trials, or one value only.
-    The numbers are Optuna's fANOVA with a fixed seed, so that a report repeats.
-    """
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
-        return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            found = optuna.importance.get_param_importances(
-                study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
-            )
-        except (ValueError, RuntimeError):  # no hyperparameter that all trials have
-            return {}
-    return {name: float(share) for name, share in found.items() if share == share}
-
-
-def usual_values(study: Study) -> tuple[float, float]:
-    """The ends between which objective values are told apart by eye.
-
-    A few trials that diverged must not press all others into one line: on the worse
-    side the chart ends at six times the distance from the best to the upper half.
-    """
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    values = [t.value for t in trials if t.value is not None and math.isfinite(t.value)]
-    if not values:
-        return 0.0, 1.0
-    lowest, highest, middle = min(values), max(values), statistics.median(values)
-    if study.direction.name == "MAXIMIZE":
-        return max(lowest, highest - 6 * (highest - middle) or lowest), highest
-    return lowest, min(highest, lowest + 6 * (middle - lowest) or highest)
-
-
-def beyond(study: Study) -> int:
-    """How many complete trials lie outside of `usual_values`."""
-    low, high = usual_values(study)
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sum(t.value is not None and not low <= t.value <= high for t in trials)
 
 
 def as_json(figure: go.Figure) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from numbers import Number
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -19,6 +17,7 @@ from paperstart._adopt import Adopted, adopted_run
 from paperstart._child_note import NOTE_TAG, child_note
 from paperstart._children import children_of, close_lost, worker_tag
 from paperstart._cost import COST_ATTR
+from paperstart._fit_params import beside, params_of
 from paperstart._provenance import (
     CONFIG_TAG,
     code_tags,
@@ -40,7 +39,6 @@ from paperstart.tracking import (
     RUN_ATTR,
     TRACKING_URI_ATTR,
     RunLog,
-    clean_key,
     is_run_of,
     param_values,
     trial_name,
@@ -51,8 +49,6 @@ if TYPE_CHECKING:
     from pytorch_lightning import LightningModule, Trainer
 
 DEFAULT_EXPERIMENT = "paperstart"
-OTHER_PREFIX = "paperstart/"
-"""Before the name of a param that the user's own run has with another value."""
 _looked: set[tuple[int, str]] = set()
 
 
@@ -120,7 +116,7 @@ class FitRun:
                 f"MLflow at {uri} gave no run for this fit: {error}. Check that the "
                 f"store is there, or name another one as tracking_uri=."
             ) from error
-        self._describe(log, self._params(trainer, pl_module))
+        self._describe(log, params_of(trainer, pl_module, self._point))
         return log
 
     def report_cost(self, cost: Mapping[str, Any]) -> None:
@@ -145,21 +141,12 @@ class FitRun:
             return RunLog(client, self._create(client, self.uri))
         return RunLog(client, found.info.run_id, found)
 
-    def _params(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """What module, data module and trial were set to, beside what was published."""
-        modules = [getattr(trainer, "datamodule", None), pl_module]
-        values: dict[str, Any] = {}
-        for module in modules:
-            values |= _plain(getattr(module, "hparams", {}))
-        values |= {} if self._point is None else self._point.params
-        return values
-
     def _describe(self, log: RunLog, params: Mapping[str, Any]) -> None:
         """Params, the recipe's file, the environment, and where the code comes from."""
         prefix = "" if self.adopted is None else self.adopted.param_prefix
         own = param_values(params, self._recipe, self._names)
         if self.adopted is not None:
-            own = _beside(own, log.known_params, prefix)
+            own = beside(own, log.known_params, prefix)
         log.log_params(own)
         tags = {CONFIG_TAG: config_hash(params, self._recipe), **worker_tag()}
         if self.adopted is None:
@@ -244,20 +231,6 @@ def _close_lost(
         close_lost(trial.study, client, children_of(client, experiment_id, parent_id))
 
 
-def _beside(
-    values: Mapping[str, Any], known: Mapping[str, str], prefix: str
-) -> dict[str, Any]:
-    """Under names that leave the owner's params alone."""
-    found = {}
-    for name, value in values.items():
-        key = clean_key(name)
-        taken = key in known and known[key] != str(value)[: len(known[key]) or None]
-        own = prefix or (OTHER_PREFIX if taken else "")
-        ours = name.startswith(("published/", "ratio/"))
-        found[name if ours else f"{own}{name}"] = value
-    return found
-
-
 def _active_run(client: MlflowClient, run_id: str) -> Run | None:
     try:
         run = client.get_run(run_id)
@@ -275,22 +248,3 @@ def _experiment_in_use() -> str:
     if chosen_id:
         return str(mlflow.get_experiment(chosen_id).name)
     return DEFAULT_EXPERIMENT
-
-
-def _plain(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """What of ``values`` can be a param: numbers, text, lists of them; nested too."""
-    plain: dict[str, Any] = {}
-    for name, value in values.items():
-        if str(name).startswith("_"):  # LightningCLI keeps notes of its own there
-            continue
-        if isinstance(value, Mapping):
-            plain |= _plain(value, f"{prefix}{name}/")
-        elif _is_plain(value) or (
-            isinstance(value, (list, tuple)) and all(map(_is_plain, value))
-        ):
-            plain[f"{prefix}{name}"] = value
-    return plain
-
-
-def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, (Number, str, PurePath))

@@ -9,17 +9,14 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import shutil
 import threading
 import time
-from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
 
 from paperstart._probe import probe
-from paperstart._spool import Batch, Spool
+from paperstart._send import is_lasting, send
+from paperstart._spool import Spool
 from paperstart._spool_folder import (
     open_spool,
     open_spool_of_run,
@@ -40,13 +37,6 @@ SEND_S = 2.0
 _RETRY_S = (1.0, 2.0, 5.0, 10.0, 15.0)
 _STUCK_S = 20.0
 _EXIT_S = 10.0
-# What MLflow says of a request that it would refuse again and again.
-_LASTING = {
-    "INVALID_PARAMETER_VALUE",
-    "RESOURCE_DOES_NOT_EXIST",
-    "RESOURCE_ALREADY_EXISTS",
-    "INVALID_STATE",
-}
 
 
 class Outbox:
@@ -191,9 +181,9 @@ class Outbox:
         """Send a spool until it is empty; ``False`` if the store went away."""
         while (batch := spool.next_batch()) is not None:
             try:
-                self._send(spool, batch)
+                send(self._client, spool, batch)
             except Exception as error:
-                if not _is_lasting(error):
+                if not is_lasting(error):
                     self._fail(str(error))
                     return False
                 count, first = self._refused.get(spool.run_id, (0, str(error)))
@@ -209,24 +199,6 @@ class Outbox:
             self.away = said
             self._failures += 1
             self._changed.notify_all()
-
-    def _send(self, spool: Spool, batch: Batch) -> None:
-        client, run_id = self._client, spool.run_id
-        for entry in batch.entries if batch.kind != "metrics" else ():
-            if batch.kind == "params":
-                params = [Param(key, value) for key, value in entry["params"]]
-                client.log_batch(run_id, params=params)  # cuts what is too long
-            elif batch.kind == "tags":
-                tags = [RunTag(key, value) for key, value in entry["tags"]]
-                client.log_batch(run_id, tags=tags)
-            elif batch.kind == "file":
-                path = spool.folder / entry["file"]
-                client.log_artifact(run_id, str(path), entry["folder"])
-            elif batch.kind == "end":
-                client.set_terminated(run_id, entry["end"], entry["at"])
-        if batch.kind == "metrics":
-            rows = [Metric(*row) for entry in batch.entries for row in entry["metrics"]]
-            client.log_batch(run_id, metrics=rows)
 
 
 _outboxes: dict[tuple[int, str], Outbox] = {}
@@ -244,19 +216,6 @@ def outbox_of(client: MlflowClient) -> Outbox:
     if fresh:
         outbox.adopt()
     return outbox
-
-
-def copy_into(spool: Spool, path: Path) -> str:
-    """Copy an artifact into the spool; returns its place there."""
-    place = spool.new_file(path.name)
-    shutil.copy2(path, place)
-    return str(place.relative_to(spool.folder))
-
-
-def _is_lasting(error: Exception) -> bool:
-    if isinstance(error, MlflowException):
-        return error.error_code in _LASTING
-    return isinstance(error, (FileNotFoundError, PermissionError, TypeError))
 
 
 @atexit.register

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from paperstart._cost import cost_of
 from paperstart._outcome import Outcome, factor_text, outcome, short
+from paperstart._search_result import SearchResult
 from paperstart._show import shown
 from paperstart._store import sqlite_path
 from paperstart._study_facts import recall
-from paperstart.search import SearchResult
 
 _PORT = 5000
 

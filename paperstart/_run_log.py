@@ -15,8 +15,9 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from paperstart._outbox import copy_into, outbox_of
+from paperstart._outbox import outbox_of
 from paperstart._probe import probe
+from paperstart._send import copy_into
 from paperstart._spool import LIMIT_VARIABLE, METRICS_PER_BATCH, Spool
 from paperstart._spool_folder import store_folder
 

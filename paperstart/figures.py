@@ -21,6 +21,7 @@ from paperstart._outcome import Outcome, factor_text, outcome, short
 from paperstart._page import Section
 from paperstart._sick import SickRun, sick_runs
 from paperstart._study_facts import StudyFacts, recall
+from paperstart._told_apart import beyond, importances
 from paperstart._tracks import Track, tracks
 from paperstart.rounds import rounds
 
@@ -57,7 +58,7 @@ def study_report(study: Study, runs: Mapping[int, Run] | None) -> Report:
     facts = recall(study)
     found, seen = outcome(study, facts), rounds(study)
     lines = tracks(study, facts, seen)
-    mattered = _charts.importances(study)
+    mattered = importances(study)
     lines.sort(key=lambda track: -mattered.get(track.name, 0.0))
     sick = None if runs is None else sick_runs(study, runs)
     cost = cost_of(study, facts.price_per_gpu_hour)
@@ -119,7 +120,7 @@ def _search(study: Study, found: Outcome | None, lines: list[Track]) -> list[Sec
     sections = []
     if found is not None:
         chart = _charts.as_json(_charts.history(study, found.published_value))
-        far = _charts.beyond(study)
+        far = beyond(study)
         body = ""
         if far:
             were = "s lie" if far > 1 else " lies"

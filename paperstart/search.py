@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import optuna
 from optuna.storages import RDBStorage
@@ -18,6 +18,7 @@ from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
 from paperstart._cost import Budget
+from paperstart._failures import in_a_line, stop_if_broken
 from paperstart._history import INTERRUPTED_ATTR, finished_trials
 from paperstart._interrupt import StopGate
 from paperstart._objective import Objective, takes_recipe
@@ -28,6 +29,7 @@ from paperstart._ranks import (
     end_launch,
     follow,
 )
+from paperstart._search_result import Progress, SearchResult
 from paperstart._store import locked
 from paperstart._study_facts import PRICE_ATTR, RECIPE_ATTR
 from paperstart._study_log import StudyLog
@@ -37,8 +39,6 @@ from paperstart.recipe import Recipe
 from paperstart.sampler import PaperStartSampler
 
 TARGET_ATTR = "paperstart.target"
-FAILURES_AT_START = 3
-"""So many failures before any success end a search: the objective is broken."""
 
 PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "none": optuna.pruners.NopPruner,
@@ -48,41 +48,6 @@ PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
 }
 
 Direction = Literal["minimize", "maximize"]
-
-
-class Progress(Protocol):
-    """Who is told how far a search is."""
-
-    def start(self, spent: int, target: int) -> None: ...
-    def trial(self, study: Study, trial: FrozenTrial, error: str | None) -> None: ...
-    def stop(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search leaves behind.
-
-    Attributes:
-        study: the Optuna study.
-        recipe: what it started from.
-        spent: trials that are over, those of earlier calls included.
-        target: trials that were asked for in all.
-        interrupted: whether somebody stopped the search.
-        spent_budget: which budget ended it, in a sentence; ``None`` if none did.
-        tracking_uri: MLflow's store.
-        experiment_id: MLflow's experiment.
-        parent_id: the study's parent run.
-    """
-
-    study: Study
-    recipe: Recipe
-    spent: int
-    target: int
-    interrupted: bool
-    spent_budget: str | None
-    tracking_uri: str
-    experiment_id: str
-    parent_id: str
 
 
 @dataclass
@@ -187,10 +152,10 @@ class Search:
                 self._gate.asked = True
             trial = study.trials[-1]
             log.finish(trial, self._error)
-            failed = None if self._error is None else _in_a_line(self._error)
+            failed = None if self._error is None else in_a_line(self._error)
             self._tell_progress("trial", study, trial, failed)
             if trial.state == TrialState.FAIL and not self._gate.asked:
-                _stop_if_broken(study, failed)
+                stop_if_broken(study, failed)
 
     def _attempt(self, trial: Trial) -> float:
         trial.set_user_attr(WORKER_ATTR, this_worker())
@@ -242,7 +207,7 @@ class Search:
         except Exception as error:  # whatever the storage's driver raises
             raise SearchError(
                 f"Optuna's storage {self.storage} cannot be opened: "
-                f"{_in_a_line(error)}. "
+                f"{in_a_line(error)}. "
                 f"Check the URL, and that its folder exists."
             ) from error
         found = study.user_attrs.get(RECIPE_ATTR)
@@ -282,26 +247,3 @@ def _target(study: Study, trials: int, in_all: bool) -> int:
         return int(left["target"])  # the same call again, after an interruption
     study.set_user_attr(TARGET_ATTR, {"trials": trials, "target": spent + trials})
     return spent + trials
-
-
-def _stop_if_broken(study: Study, said: str | None) -> None:
-    finished = finished_trials(study.trials)
-    if len(finished) >= FAILURES_AT_START and all(
-        trial.state == TrialState.FAIL for trial in finished
-    ):
-        raise SearchError(
-            f"All of the first {len(finished)} trials failed; the last said: {said}. "
-            f"Mend the objective; the same command then goes on."
-        )
-
-
-def _in_a_line(error: BaseException) -> str:
-    text = str(error).strip().partition("\n")[0]  # SQLAlchemy adds where to read on
-    if "filesystem tracking backend" in text:  # MLflow's, of a logger's default
-        text = (
-            "MLflow refuses a store that is a folder of files. Pass "
-            "tracking_uri='sqlite:///mlflow.db' to your MLFlowLogger "
-            "(`mlflow migrate-filestore` moves runs that are there), or set "
-            "MLFLOW_ALLOW_FILE_STORE=true"
-        )
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

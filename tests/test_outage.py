@@ -26,6 +26,7 @@ from torch import Tensor
 from paperstart import PaperStartCallback
 from paperstart._outbox import outbox_of
 from paperstart._run_log import RunLog
+from paperstart._send import send
 from paperstart._spool import LIMIT_VARIABLE
 from paperstart._spool_folder import store_folder, waiting_runs
 from paperstart._store import ensure_experiment, open_store, start_run
@@ -352,9 +353,8 @@ class TestSpool:
         assert log._spool is not None
         batch = log._spool.next_batch()
         assert batch is not None
-        outbox = outbox_of(client)
         for _ in range(3):
-            outbox._send(log._spool, batch)
+            send(client, log._spool, batch)
         log.close()
 
         assert history(store, log.run_id, "train/a") == [(1, 1.0)]
