@@ -91,10 +91,11 @@ def history(study: Study, published: float | None) -> go.Figure:
         figure.add_hline(
             published, line={"color": ORANGE, "dash": "dash", "width": 1.5}
         )
-        figure.add_trace(_legend_line("the paper's own point", ORANGE, "dash"))
+        figure.add_trace(_legend_line("the paper's own point", ORANGE))
     last = max((trial.number for trial in study.get_trials(deepcopy=False)), default=0)
-    figure.update_xaxes(range=[-0.9, last + 0.9], **_whole_ticks(last))
-    figure.update_xaxes(title_standoff=8)
+    figure.update_xaxes(
+        range=[-0.9, last + 0.9], title_standoff=8, **_whole_ticks(last)
+    )
     low, high = usual_values(study)
     if published is not None:
         low, high = min(low, published), max(high, published)
@@ -167,7 +168,16 @@ def _add_regions(
     if track.spans and "region" not in shown:
         shown.add("region")
         square = {"color": BLUE, "symbol": "square", "size": 12, "opacity": 0.3}
-        figure.add_trace(_legend_mark("region of a round", square), **at)
+        figure.add_trace(
+            go.Scatter(
+                x=[None],
+                y=[None],
+                mode="markers",
+                name="region of a round",
+                marker=square,
+            ),
+            **at,
+        )
 
 
 def _add_published(
@@ -184,7 +194,7 @@ def _add_published(
     )
     if "published" not in shown:
         shown.add("published")
-        figure.add_trace(_legend_line("published value", ORANGE, "dash"), **at)
+        figure.add_trace(_legend_line("published value", ORANGE), **at)
 
 
 def _add_dots(
@@ -217,13 +227,9 @@ def _add_dots(
         shown.add(how)
 
 
-def _legend_line(name: str, color: str, dash: str) -> go.Scatter:
-    line = {"color": color, "dash": dash, "width": 1.5}
+def _legend_line(name: str, color: str) -> go.Scatter:
+    line = {"color": color, "dash": "dash", "width": 1.5}
     return go.Scatter(x=[None], y=[None], mode="lines", name=name, line=line)
-
-
-def _legend_mark(name: str, marker: dict[str, Any]) -> go.Scatter:
-    return go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker)
 
 
 def _shade(share: float) -> str:
