@@ -16,21 +16,13 @@ import plotly.graph_objects as go
 from optuna.study import Study
 from plotly.subplots import make_subplots
 
+from paperstart._marks import BLUE, GREEN, GREY, MARKS, ORANGE
 from paperstart._told_apart import KnownImportances, usual_values
 from paperstart._tracks import Track
 
-BLUE, ORANGE, GREEN, RED, GREY = "#4c8bf5", "#e8890c", "#12a37f", "#e5484d", "#8b95a5"
 _COLUMNS = 2
 _LABEL = 11  # characters that have room between two axes
 _ROW_PX, _GAP_PX, _TOP_PX = 190, 66, 70
-# How a trial is drawn: color, symbol, size, and the word in the legend.
-MARKS = {
-    "complete": (GREY, "circle", 6, "complete"),
-    "pruned": (GREY, "circle-open", 6, "pruned"),
-    "failed": (RED, "x-thin-open", 7, "failed"),
-    "good": (BLUE, "circle", 7, "best quarter"),
-    "best": (GREEN, "star", 13, "the best"),
-}
 
 
 def coarse_to_fine(tracks: Sequence[Track]) -> go.Figure:

@@ -33,8 +33,8 @@ FLOORS = (
     *("_study_facts", "_worker", "_cost", "_outcome", "_child_note", "_children"),
     *("_lightning", "_adopt", "_provenance", "_datasets", "_gpu", "_system"),
     *("_fit_record", "_fit_params", "_fit_run", "_trial_report", "callback", "demo"),
-    *("_ticks", "_tracks", "_sick", "_answers", "_told_apart", "_charts"),
-    *("_pictures", "_page"),
+    *("_ticks", "_tracks", "_sick", "_answers", "_told_apart", "_marks"),
+    *("_charts", "_pictures", "_page"),
     *("figures", "_parent_report", "_study_log"),
     *("_interrupt", "_objective", "_ranks", "_failures", "_search_result", "search"),
     *(
