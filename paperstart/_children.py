@@ -100,6 +100,23 @@ def close_lost(study: Study, client: MlflowClient, runs: Mapping[int, Run]) -> i
     return closed
 
 
+def close_lost_parent(
+    client: MlflowClient, parent_id: str, runs: Mapping[int, Run]
+) -> bool:
+    """Close a study's parent run that a killed search left RUNNING, if all is quiet."""
+    parent = client.get_run(parent_id)
+    if parent.info.status != "RUNNING" or any(
+        run.info.status == "RUNNING" for run in runs.values()
+    ):
+        return False
+    said = _why_lost(None, parent.data.tags)
+    if said is None:
+        return False
+    client.set_tag(parent_id, LOST_TAG, said)
+    client.set_terminated(parent_id, "KILLED")
+    return True
+
+
 def _true_status(trial: FrozenTrial) -> str:
     if is_interrupted(trial):
         return "KILLED"

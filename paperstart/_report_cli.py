@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from optuna.study import Study
 
-from paperstart._children import close_lost, runs_of
+from paperstart._children import close_lost, close_lost_parent, runs_of
 from paperstart._outbox import outbox_of
 from paperstart._parent_report import write_to_run
 from paperstart._search_cli import quiet
@@ -152,6 +152,7 @@ def _runs(study: Study) -> tuple[MlflowClient, str, dict[int, Run]] | None:
         parent_id, runs = found
         if close_lost(study, client, runs):
             parent_id, runs = runs_of(study, client) or found
+        close_lost_parent(client, parent_id, runs)
     except (PaperstartError, MlflowException) as error:
         click.echo(f"MLflow's runs are left out: {error}", err=True)
         return None

@@ -333,6 +333,35 @@ class TestKilled:
         assert found is not None
         assert close_lost(study, client, found[1]) == 0
 
+    def test_a_killed_search(self, store: str, tmp_path: Path) -> None:
+        """After a killed search `paperstart report` closes the trial and the parent."""
+        (tmp_path / "forever.py").write_text(
+            "import time\n\ndef objective(trial):\n"
+            "    trial.suggest_float('learning_rate', 1e-3, 1.0, log=True)\n"
+            "    print('begun', flush=True)\n    time.sleep(600)\n"
+        )
+        command = [sys.executable, "-W", "ignore", "-m", "paperstart", "search"]
+        command += ["forever:objective", "--recipe", RECIPE, "--trials", "3"]
+        env = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+        env["MLFLOW_TRACKING_URI"] = store
+        with subprocess.Popen(
+            [*command, "--study", "s"], stdout=subprocess.PIPE, env=env, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            process.kill()
+        assert "RUNNING" in {run.info.status for run in all_runs(store)}
+
+        done = subprocess.run(
+            [sys.executable, "-m", "paperstart", "report", "s"],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        assert {run.info.status for run in all_runs(store)} == {"KILLED"}
+
     def test_the_next_trial_closes_it(
         self, killed: tuple[str, str], store: str
     ) -> None:
