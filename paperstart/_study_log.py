@@ -86,7 +86,9 @@ class StudyLog:
         close_lost(study, self._client, runs)
         self._client.update_run(self.parent_id, "RUNNING")
         self._parent = RunLog(self._client, self.parent_id)
-        self._parent.set_tags(worker_tag())
+        for key, value in worker_tag().items():
+            # At once, so that whoever comes after a killed search can tell.
+            self._client.set_tag(self.parent_id, key, value)
         self._reported = 1  # the round before whose end there is nothing to report
 
     def wait_for_store(self, gives_up: Callable[[], bool]) -> None:
