@@ -22,7 +22,7 @@ from paperstart._tracks import Track
 
 _COLUMNS = 2
 _LABEL = 11  # characters that have room between two axes
-_ROW_PX, _GAP_PX, _TOP_PX = 190, 66, 70
+_ROW_PX, _GAP_PX, _TOP_PX = 190, 66, 92
 
 
 def coarse_to_fine(tracks: Sequence[Track]) -> go.Figure:
