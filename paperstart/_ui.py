@@ -78,7 +78,7 @@ def prepare_view(client: MlflowClient, page: StudyPage) -> None:
     """
     children = children_of(client, page.experiment_id, page.parent_id)
     runs = [children[number] for number in sorted(children)]
-    state = {"selectedColumns": _columns(runs), "runsHiddenMode": "FIRST_20_RUNS"}
+    state = {"selectedColumns": _columns(runs), "runsHiddenMode": "FIRST_10_RUNS"}
     try:
         client.set_experiment_tag(page.experiment_id, _VIEW_TAG, json.dumps(state))
         if runs:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shown import Shown, start_ui, stop_ui
+from shown import SIZE, Shown, start_ui, stop_ui
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = (
@@ -24,7 +24,6 @@ FLAGS = (
     *("--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 )
-SIZE = {"width": 1280, "height": 900}
 WAIT_MS = 60_000
 
 

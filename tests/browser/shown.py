@@ -11,6 +11,8 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+SIZE = {"width": 1280, "height": 900}
+
 
 @dataclass
 class Shown:

