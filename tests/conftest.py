@@ -35,7 +35,12 @@ def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mlflow import MlflowClient
 
     path = tmp_path_factory.mktemp("mlflow") / "fresh.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
+    before = Path.cwd()
+    os.chdir(path.parent)  # where the default experiment's artifacts will go
+    try:
+        MlflowClient(f"sqlite:///{path}").search_experiments()
+    finally:
+        os.chdir(before)
     return path
 
 

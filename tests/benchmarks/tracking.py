@@ -37,7 +37,7 @@ from paperstart._store import ensure_experiment, open_store, start_run
 LAYERS, WIDTH, BATCH = 53, 16, 8
 DEFAULT_INTERVAL = 50  # Lightning's, and so the callback's
 TURNS = 3
-METRICS = 600  # logged both ways: the run's own, repeated over further steps
+METRICS = 240  # logged both ways: the run's own, repeated over further steps
 HOOKS = ("on_train_batch_start", "on_train_batch_end")
 
 
