@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from optuna import TrialPruned
 
+from paperstart._adopt import Adopted
 from paperstart._bn_alarms import BatchNormAlarm
 from paperstart._bn_sinks import RunSink, logger_sinks
 from paperstart._bn_watch import BatchNormWatch
+from paperstart._datasets import log_datasets
 from paperstart._due import interval_of
+from paperstart._gpu import GpuMeter
 from paperstart._logged import LoggedMetrics
 from paperstart._system import SystemMetrics
 from paperstart.batchnorm_monitor import BatchNormMonitor
@@ -33,9 +35,11 @@ class FitRecord:
         trainer: Trainer,
         pl_module: LightningModule,
         every_n_steps: int | None,
+        adopted: Adopted | None = None,
     ) -> None:
-        self.run = run
+        self.run, self._adopted = run, adopted
         self._batches = 0
+        self._meter: GpuMeter | None = None
         self._system: SystemMetrics | None = None
         self._batchnorm = BatchNormWatch(every_n_steps)
         self._monitors = _monitors(trainer)
@@ -53,15 +57,21 @@ class FitRecord:
             return self._monitors[0].alarms
         return list(self._batchnorm.alarms)
 
-    def start(
-        self, params: Mapping[str, Any], tracking_uri: str, interval_s: float
-    ) -> None:
-        """Say what is known before the first step."""
-        self.run.log_params(params)
-        self._system = SystemMetrics(self.run.run_id, tracking_uri, interval_s)
+    def start(self, trainer: Trainer, interval_s: float) -> None:
+        """Begin to watch the machine."""
+        self._meter = GpuMeter.of(trainer)
+        self._system = SystemMetrics(self.run, interval_s, self._meter)
 
-    def start_epoch(self, pl_module: LightningModule) -> None:
-        """See which layers there are now."""
+    @property
+    def cost(self) -> dict[str, Any]:
+        """The GPUs that the fit holds, and what they have cost until now."""
+        return {} if self._meter is None else self._meter.cost()
+
+    def start_epoch(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """See which data and layers there are now."""
+        if self._batches == 0 and not self.run.is_resumed:
+            client, run_id = self.run.client, self.run.run_id
+            self.run.attempt(log_datasets, client, run_id, trainer)
         if not self._monitors:
             self._batchnorm.start_epoch(pl_module)
 
@@ -102,7 +112,13 @@ class FitRecord:
         self._batchnorm.close()
         if self._system is not None:
             self._system.finish()
-        self.run.close(status)
+        adopted = self._adopted
+        if adopted is None:
+            return self.run.close(status)
+        self.run.close()  # its owner ends it
+        if status != "FINISHED":
+            self.run.attempt(adopted.end_as, status)
+        return None
 
 
 def _monitors(trainer: Trainer) -> list[BatchNormMonitor]:

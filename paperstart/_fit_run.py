@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
-from numbers import Number
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -15,6 +13,18 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from optuna import Trial
 
+from paperstart._adopt import Adopted, adopted_run
+from paperstart._child_note import NOTE_TAG, child_note
+from paperstart._children import children_of, close_lost, worker_tag
+from paperstart._cost import COST_ATTR
+from paperstart._fit_params import beside, params_of
+from paperstart._provenance import (
+    CONFIG_TAG,
+    code_tags,
+    config_hash,
+    environment_text,
+    recipe_file,
+)
 from paperstart._store import (
     ensure_experiment,
     ensure_parent,
@@ -22,6 +32,7 @@ from paperstart._store import (
     resolve_uri,
     start_run,
 )
+from paperstart._study_facts import recall, remember
 from paperstart.errors import TrackingError
 from paperstart.recipe import Recipe
 from paperstart.tracking import (
@@ -38,6 +49,7 @@ if TYPE_CHECKING:
     from pytorch_lightning import LightningModule, Trainer
 
 DEFAULT_EXPERIMENT = "paperstart"
+_looked: set[tuple[int, str]] = set()
 
 
 class FitRun:
@@ -48,6 +60,7 @@ class FitRun:
 
     Attributes:
         trial: the trial, if it belongs to a study.
+        adopted: the run of the last fit, where it was the user's own.
     """
 
     def __init__(
@@ -68,41 +81,87 @@ class FitRun:
         self._point = trial
         self._tracking_uri = tracking_uri
         self._experiment = experiment
+        self.adopted: Adopted | None = None
 
     @property
     def uri(self) -> str:
         """Where the run is tracked: as given, as the study's, or as in use."""
+        if self.adopted is not None:
+            return resolve_uri(self.adopted.uri)
         uri = self._tracking_uri
         if uri is None and self.trial is not None:
             uri = self.trial.study.user_attrs.get(TRACKING_URI_ATTR)
         return resolve_uri(uri)
 
-    def open(self, resumed: str | None) -> RunLog:
-        """The run, running; ``resumed`` is the one that a checkpoint names.
+    def open(
+        self, trainer: Trainer, pl_module: LightningModule, resumed: str | None
+    ) -> RunLog:
+        """The run, running, with what is known of it before the first step.
+
+        Args:
+            trainer: the fit's.
+            pl_module: what it trains.
+            resumed: the run that a checkpoint names.
 
         Raises:
             TrackingError: MLflow gives no run.
         """
+        self.adopted = adopted_run(trainer, self.trial, self._tracking_uri)
         uri = self.uri
         client = open_store(uri)
         try:
-            run = self._reopen(client, resumed)
-            run_id = self._create(client, uri) if run is None else run.info.run_id
+            log = self._log(client, resumed)
         except MlflowException as error:
             raise TrackingError(
                 f"MLflow at {uri} gave no run for this fit: {error}. Check that the "
                 f"store is there, or name another one as tracking_uri=."
             ) from error
-        return RunLog(client, run_id, run)
+        self._describe(log, params_of(trainer, pl_module, self._point))
+        return log
 
-    def params(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """What module, data module and trial were set to, beside what was published."""
-        modules = [getattr(trainer, "datamodule", None), pl_module]
-        values: dict[str, Any] = {}
-        for module in modules:
-            values |= _plain(getattr(module, "hparams", {}))
-        values |= {} if self._point is None else self._point.params
-        return param_values(values, self._recipe, self._names)
+    def report_cost(self, cost: Mapping[str, Any]) -> None:
+        """Tell the trial what its fits have cost; several of them add up."""
+        if self.trial is None or not cost:
+            return
+        before = self.trial.user_attrs.get(COST_ATTR, {})
+        energies = [one.get("energy_kwh") for one in (before, cost)]
+        known = [energy for energy in energies if energy is not None]
+        hours = before.get("gpu_hours", 0.0) + cost["gpu_hours"]
+        total = {**cost, "gpu_hours": hours, "energy_kwh": sum(known) or None}
+        self.trial.set_user_attr(COST_ATTR, total)
+
+    def _log(self, client: MlflowClient, resumed: str | None) -> RunLog:
+        if self.adopted is not None:
+            run_id = self.adopted.run_id
+            run = client.get_run(run_id)
+            self._take_in(client, run)
+            return RunLog(client, run_id, adopted=run)
+        found = self._reopen(client, resumed)
+        if found is None:
+            return RunLog(client, self._create(client, self.uri))
+        return RunLog(client, found.info.run_id, found)
+
+    def _describe(self, log: RunLog, params: Mapping[str, Any]) -> None:
+        """Params, the recipe's file, the environment, and where the code comes from."""
+        prefix = "" if self.adopted is None else self.adopted.param_prefix
+        own = param_values(params, self._recipe, self._names)
+        if self.adopted is not None:
+            own = beside(own, log.known_params, prefix)
+        log.log_params(own)
+        tags = {CONFIG_TAG: config_hash(params, self._recipe), **worker_tag()}
+        if self.adopted is None:
+            tags |= code_tags()
+        trial = self.trial
+        if trial is not None:
+            remember(trial.study, self._recipe, self._names)
+            note = child_note(trial.study, trial, recall(trial.study))
+            tags[NOTE_TAG] = note
+        log.set_tags(tags)
+        if log.is_resumed:
+            return
+        log.log_text(environment_text(), "environment.txt")
+        if self._recipe is not None:
+            log.log_text(recipe_file(self._recipe), f"{self._recipe.id}.yaml")
 
     def _reopen(self, client: MlflowClient, resumed: str | None) -> Run | None:
         """The run to go on in, running again, or ``None`` if there is none."""
@@ -125,20 +184,51 @@ class FitRun:
         return run
 
     def _create(self, client: MlflowClient, uri: str) -> str:
-        tags: dict[str, Any] = {}
-        if self._recipe is not None:
-            tags["paperstart.recipe"] = self._recipe.id
+        # At once, so that whoever comes after a killed process can tell.
+        tags = {**self._recipe_tag(), **worker_tag()}
         trial = self.trial
         if trial is None:
             name = self._experiment or _experiment_in_use()
             return start_run(client, ensure_experiment(client, uri, name), None, tags)
         study = trial.study.study_name
         experiment_id = ensure_experiment(client, uri, self._experiment or study)
-        parent_id = ensure_parent(client, uri, experiment_id, study, tags)
+        parent_id = ensure_parent(client, uri, experiment_id, study, self._recipe_tag())
+        _close_lost(trial, client, experiment_id, parent_id)
         tags |= trial_tags(trial, study)
         run_id = start_run(client, experiment_id, trial_name(trial), tags, parent_id)
         trial.set_user_attr(RUN_ATTR, run_id)
         return run_id
+
+    def _take_in(self, client: MlflowClient, run: Run) -> None:
+        """Make somebody else's run the trial's: tags, and a parent if it has none."""
+        tags, trial = self._recipe_tag(), self.trial
+        if trial is not None:
+            study = trial.study.study_name
+            tags |= trial_tags(trial, study)
+            if "mlflow.parentRunId" not in run.data.tags:
+                experiment_id = run.info.experiment_id
+                parent_id = ensure_parent(
+                    client, self.uri, experiment_id, study, self._recipe_tag()
+                )
+                tags["mlflow.parentRunId"] = parent_id
+            trial.set_user_attr(RUN_ATTR, run.info.run_id)
+        for key, value in tags.items():
+            client.set_tag(run.info.run_id, key, value)
+
+    def _recipe_tag(self) -> dict[str, Any]:
+        if self._recipe is None:
+            return {}
+        return {"paperstart.recipe": self._recipe.id}
+
+
+def _close_lost(
+    trial: Trial, client: MlflowClient, experiment_id: str, parent_id: str
+) -> None:
+    """Once per process and study: close what killed processes have left RUNNING."""
+    key = (os.getpid(), parent_id)
+    if key not in _looked:
+        _looked.add(key)
+        close_lost(trial.study, client, children_of(client, experiment_id, parent_id))
 
 
 def _active_run(client: MlflowClient, run_id: str) -> Run | None:
@@ -158,22 +248,3 @@ def _experiment_in_use() -> str:
     if chosen_id:
         return str(mlflow.get_experiment(chosen_id).name)
     return DEFAULT_EXPERIMENT
-
-
-def _plain(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """What of ``values`` can be a param: numbers, text, lists of them; nested too."""
-    plain: dict[str, Any] = {}
-    for name, value in values.items():
-        if str(name).startswith("_"):  # LightningCLI keeps notes of its own there
-            continue
-        if isinstance(value, Mapping):
-            plain |= _plain(value, f"{prefix}{name}/")
-        elif _is_plain(value) or (
-            isinstance(value, (list, tuple)) and all(map(_is_plain, value))
-        ):
-            plain[f"{prefix}{name}"] = value
-    return plain
-
-
-def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, (Number, str, PurePath))

@@ -8,9 +8,9 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from paperstart._history import DRAW_ATTR, finished_trials
+from paperstart._history import draw_attr, finished_trials
 from paperstart._scales import ratio
-from paperstart.recipe import Recipe
+from paperstart._study_facts import StudyFacts
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Change:
         best: at the best trial.
         factor: best over published, on the natural scale; ``None`` if it says nothing.
         of_rest: whether the factor is of 1 - x.
+        where: the place of publication, and its address; both empty if unpublished.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Change:
     best: Any
     factor: float | None
     of_rest: bool
+    where: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -37,19 +39,23 @@ class Outcome:
     """The result of a study.
 
     Attributes:
-        recipe_id: what it started from.
+        recipe_id: what it started from, or ``None``.
         best: the best trial.
         best_value: its objective value.
         published_value: that of the paper's own point, if it was tried to the end.
+        rank: how many complete trials are as good as that point, itself included.
+        complete: how many trials are complete.
         changes: what the best trial has, beside what was published.
         rounds: rounds begun.
         trials: trials that are over.
     """
 
-    recipe_id: str
+    recipe_id: str | None
     best: FrozenTrial
     best_value: float
     published_value: float | None
+    rank: int | None
+    complete: int
     changes: list[Change]
     rounds: int
     trials: int
@@ -62,32 +68,20 @@ class Outcome:
             f"{rounds} round{'s' * (rounds != 1)}."
         )
 
-    def markdown(self) -> str:
-        """The result as a page: three lines that say it, then a table."""
-        paper = (
-            "The paper's own point was not tried to the end."
-            if self.published_value is None
-            else f"The paper's own point reached **{self.published_value:.6g}**."
+    def verdict(self) -> str:
+        """Whether the paper's own point held up, in a sentence."""
+        best = f"Trial {self.best.number}"
+        if self.published_value is None:
+            return "The paper's own point was not tried to the end."
+        if self.best_value == self.published_value:
+            return "Nothing was better than the paper's own point."
+        return (
+            f"{best} is better than the paper's own point: "
+            f"{self.best_value:.6g} against {self.published_value:.6g}."
         )
-        lines = [
-            f"Search from the published point of `{self.recipe_id}`.",
-            f"{paper} Trial {self.best.number} is the best with "
-            f"**{self.best_value:.6g}**.",
-            self.spent(),
-            "",
-            "| hyperparameter | published | best | factor |",
-            "| --- | --- | --- | --- |",
-        ]
-        for change in self.changes:
-            published = "" if change.published is None else change.published
-            lines.append(
-                f"| {change.name} | {published} | {short(change.best)} | "
-                f"{factor_text(change)} |"
-            )
-        return "\n".join(lines)
 
 
-def outcome(study: Study, recipe: Recipe) -> Outcome | None:
+def outcome(study: Study, facts: StudyFacts) -> Outcome | None:
     """The result of a study, or ``None`` while no trial is complete."""
     finished = finished_trials(study.trials)
     complete = [t for t in finished if t.state == TrialState.COMPLETE]
@@ -95,14 +89,17 @@ def outcome(study: Study, recipe: Recipe) -> Outcome | None:
         return None
     best = study.best_trial
     assert best.value is not None  # it is complete
-    paper = next((t for t in complete if _draw(t).get("point") == 0), None)
+    paper = next((t for t in complete if draw_attr(t).get("point") == 0), None)
+    published = None if paper is None else paper.value
     return Outcome(
-        recipe_id=recipe.id,
+        recipe_id=None if facts.recipe is None else facts.recipe.id,
         best=best,
         best_value=best.value,
-        published_value=None if paper is None else paper.value,
-        changes=[_change(name, value, recipe) for name, value in best.params.items()],
-        rounds=max((_draw(t).get("round", 1) for t in finished), default=1),
+        published_value=published,
+        rank=_rank(study, complete, published),
+        complete=len(complete),
+        changes=[_change(name, value, facts) for name, value in best.params.items()],
+        rounds=max((draw_attr(t).get("round", 1) for t in finished), default=1),
         trials=len(finished),
     )
 
@@ -119,14 +116,21 @@ def short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _change(name: str, value: Any, recipe: Recipe) -> Change:
-    hp = recipe.hyperparameters.get(name)
+def _rank(
+    study: Study, complete: list[FrozenTrial], published: float | None
+) -> int | None:
+    if published is None:
+        return None
+    values = [trial.value for trial in complete if trial.value is not None]
+    if study.direction.name == "MAXIMIZE":
+        return sum(value > published for value in values) + 1
+    return sum(value < published for value in values) + 1
+
+
+def _change(name: str, value: Any, facts: StudyFacts) -> Change:
+    hp = facts.hyperparameter(name)
     if hp is None:
         return Change(name, None, value, None, False)
     factor = ratio(value, hp.value, hp.scale)
-    return Change(name, hp.value, value, factor, hp.scale == "log1m")
-
-
-def _draw(trial: FrozenTrial) -> dict[str, Any]:
-    draw: dict[str, Any] = trial.user_attrs.get(DRAW_ATTR, {})
-    return draw
+    where = (hp.source.where, hp.source.url)
+    return Change(name, hp.value, value, factor, hp.scale == "log1m", where)

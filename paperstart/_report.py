@@ -9,25 +9,27 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from paperstart._cost import cost_of
 from paperstart._outcome import Outcome, factor_text, outcome, short
+from paperstart._search_result import SearchResult
 from paperstart._show import shown
 from paperstart._store import sqlite_path
-from paperstart.search import SearchResult
+from paperstart._study_facts import recall
 
 _PORT = 5000
 
 
 def result_page(result: SearchResult) -> RenderableType:
     """The paper's point beside the best trial, and what it cost."""
-    found = outcome(result.study, result.recipe)
+    found = outcome(result.study, recall(result.study))
     if found is None:
         return Text("No trial is complete yet.")
     return Group(
         Text(),
         _table(found, result.study.direction.name.lower()),
         Text(),
-        Text(_verdict(found, result)),
-        Text(found.spent()),
+        Text(found.verdict()),
+        Text(f"{found.spent()} {_cost(result)}"),
     )
 
 
@@ -45,6 +47,11 @@ def where_to_look(result: SearchResult) -> str:
     return "\n".join(lines)
 
 
+def _cost(result: SearchResult) -> str:
+    price = recall(result.study).price_per_gpu_hour
+    return f"Cost: {cost_of(result.study, price).sentence()}"
+
+
 def _table(found: Outcome, direction: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
     table.add_column("", no_wrap=True, style="cyan")
@@ -60,17 +67,6 @@ def _table(found: Outcome, direction: str) -> Table:
     label = f"objective ({direction}d)"
     table.add_row(label, paper, f"{found.best_value:.6g}", "", style="bold")
     return table
-
-
-def _verdict(found: Outcome, result: SearchResult) -> str:
-    if found.published_value is None:
-        return "The paper's own point was not tried to the end."
-    if found.best_value == found.published_value:
-        return "Nothing was better than the paper's own point."
-    return (
-        f"Trial {found.best.number} is better than the paper's own point: "
-        f"{found.best_value:.6g} against {found.published_value:.6g}."
-    )
 
 
 def _quoted(uri: str) -> str:

@@ -10,8 +10,10 @@ from typing import NoReturn
 import click
 import optuna
 
+from paperstart._cost import Budget
 from paperstart._objective import load_objective
 from paperstart._progress import SearchProgress
+from paperstart._ranks import rank
 from paperstart._report import result_page, where_to_look
 from paperstart.catalog import load_recipe
 from paperstart.errors import SearchSpaceError
@@ -54,6 +56,9 @@ def run_search(
     seed: int | None,
     pruner: str,
     direction: Direction,
+    hours: float | None,
+    gpu_hours: float | None,
+    price_per_gpu_hour: float | None,
 ) -> None:
     """A search for the objective that the user names."""
     found = load_recipe(recipe)
@@ -67,6 +72,8 @@ def run_search(
         pruner=pruner,
         direction=direction,
         progress=SearchProgress(),
+        budget=Budget(hours, gpu_hours),
+        price_per_gpu_hour=price_per_gpu_hour,
     )
     _run(search, trials)
 
@@ -74,11 +81,16 @@ def run_search(
 def _run(search: Search, trials: int, *, in_all: bool = False) -> None:
     from rich.console import Console
 
-    _quiet()
+    quiet()
+    if rank():  # the command runs once per rank; only rank 0 searches and says
+        search.follow()
+        return
     click.echo(f"Opening the study {search.study_name} ...", err=True)
     result = search.run(trials, in_all=in_all)
     Console(highlight=False).print(result_page(result))
     print(where_to_look(result))
+    if result.spent_budget:
+        click.echo(f"{result.spent_budget} The search ends here.", err=True)
     if result.interrupted:
         _say_stopped(result.spent, result.target)
 
@@ -91,7 +103,7 @@ def _say_stopped(spent: int, target: int) -> NoReturn:
     raise click.exceptions.Exit(1)
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Keep what the libraries tell their developers out of a user's progress."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for name in ("mlflow", "alembic"):

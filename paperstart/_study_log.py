@@ -6,14 +6,32 @@ objective used the callback, and keeps the parent run's summary.
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+import time
+from collections.abc import Callable, Mapping
 
 from mlflow.exceptions import MlflowException
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from paperstart._history import is_interrupted
-from paperstart._outcome import Outcome, outcome
+from paperstart._child_note import NOTE_TAG, child_note, result_line
+from paperstart._children import (
+    STATUS,
+    children_of,
+    close_lost,
+    worker_tag,
+)
+from paperstart._history import draw_attr, is_interrupted
+from paperstart._parent_report import refresh_report
+from paperstart._probe import probe
+from paperstart._provenance import (
+    CONFIG_TAG,
+    code_tags,
+    config_hash,
+    environment_text,
+    recipe_file,
+)
+from paperstart._sick import alarms_of
 from paperstart._store import (
     ensure_experiment,
     ensure_parent,
@@ -21,6 +39,7 @@ from paperstart._store import (
     resolve_uri,
     start_run,
 )
+from paperstart._study_facts import recall, remember
 from paperstart.recipe import Recipe
 from paperstart.tracking import (
     RUN_ATTR,
@@ -34,11 +53,8 @@ from paperstart.tracking import (
     trial_tags,
 )
 
-_STATUS = {
-    TrialState.COMPLETE: "FINISHED",
-    TrialState.PRUNED: "KILLED",
-    TrialState.FAIL: "FAILED",
-}
+_logger = logging.getLogger(__name__)
+_WAIT_S = 2.0
 
 
 class StudyLog:
@@ -55,6 +71,7 @@ class StudyLog:
         self.uri = resolve_uri(tracking_uri)
         # The callback finds it there, in whatever process the trial runs.
         study.set_user_attr(TRACKING_URI_ATTR, self.uri)
+        remember(study, recipe)
         self._client = open_store(self.uri)
         name = study.study_name
         self.experiment_id = ensure_experiment(self._client, self.uri, name)
@@ -63,9 +80,47 @@ class StudyLog:
             self.uri,
             self.experiment_id,
             name,
-            {"paperstart.recipe": recipe.id},
+            {"paperstart.recipe": recipe.id, **code_tags()},
         )
+        runs = children_of(self._client, self.experiment_id, self.parent_id)
+        close_lost(study, self._client, runs)
         self._client.update_run(self.parent_id, "RUNNING")
+        self._parent = RunLog(self._client, self.parent_id)
+        for key, value in worker_tag().items():
+            # At once, so that whoever comes after a killed search can tell.
+            self._client.set_tag(self.parent_id, key, value)
+        self._reported = 1  # the round before whose end there is nothing to report
+
+    def wait_for_store(self, gives_up: Callable[[], bool]) -> None:
+        """Before a trial: wait for a server that is away, which could make no run."""
+        said = False
+        while probe(self.uri) is not None and not gives_up():
+            if not said:
+                _logger.warning(
+                    "MLflow at %s does not answer; the next trial waits for it.",
+                    self.uri,
+                )
+                said = True
+            time.sleep(_WAIT_S)
+
+    def begin(self, trial: Trial) -> None:
+        """Refresh the report, if the trial is the first of a new round."""
+        number = int(draw_attr(trial).get("round", 1))
+        if number > self._reported:
+            self._reported = number
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Write the report to the parent run; no search ends for it."""
+        if self._parent.is_away:
+            return
+        self._parent.attempt(
+            refresh_report,
+            self._study,
+            self._client,
+            self.experiment_id,
+            self.parent_id,
+        )
 
     def ensure_child(self, trial: Trial | FrozenTrial) -> None:
         """Make a run for a trial in flight whose objective made none here."""
@@ -73,15 +128,28 @@ class StudyLog:
             return
         tags = trial_tags(trial, self._study.study_name)
         tags["paperstart.recipe"] = self._recipe.id
-        run_id = start_run(
-            self._client, self.experiment_id, trial_name(trial), tags, self.parent_id
-        )
+        tags |= {**code_tags(), **worker_tag()}
+        tags[CONFIG_TAG] = config_hash(trial.params, self._recipe)
+        name = trial_name(trial)
+        try:
+            run_id = start_run(
+                self._client, self.experiment_id, name, tags, self.parent_id
+            )
+        except MlflowException as error:  # the objective's own error says more
+            _logger.warning("MLflow gave no run for %s: %s", name, error)
+            return
         self._study._storage.set_trial_user_attr(trial._trial_id, RUN_ATTR, run_id)
+        log = RunLog(self._client, run_id)
+        log.log_text(environment_text(), "environment.txt")
+        log.log_text(recipe_file(self._recipe), f"{self._recipe.id}.yaml")
+        log.close()
 
     def _has_run(self, trial: Trial | FrozenTrial) -> bool:
         run_id = trial.user_attrs.get(RUN_ATTR)
         if run_id is None:
             return False
+        if self._parent.is_away:  # then it was not another store's callback
+            return True
         try:
             run = self._client.get_run(run_id)
         except MlflowException:  # the objective's callback tracks in another store
@@ -90,39 +158,45 @@ class StudyLog:
 
     def finish(self, trial: FrozenTrial, error: BaseException | None) -> None:
         """Close the trial's run with its value and what really happened."""
-        log = RunLog(self._client, trial.user_attrs[RUN_ATTR])
+        if RUN_ATTR not in trial.user_attrs:  # MLflow went away before it had one
+            return
+        log = self._log_of(trial)
         log.log_params(param_values(trial.params, self._recipe))
         if trial.state == TrialState.COMPLETE and trial.value is not None:
             log.log_metrics({"best/objective": trial.value}, 0)
         if trial.state == TrialState.PRUNED:
             log.set_tags({"paperstart.pruned": "true"})
-        status = "KILLED" if is_interrupted(trial) else _STATUS[trial.state]
+        status = "KILLED" if is_interrupted(trial) else STATUS[trial.state]
         if status == "FAILED" and error is not None:
             log.set_tags(failure_tags(error))
             log.log_text(failure_text(error), "traceback.txt")
-        found = self._client.get_run(log.run_id).info.status
-        log.close(None if found == status else status)
+        said = None if error is None else type(error).__name__
+        log.set_tags({NOTE_TAG: self._note(trial, said, log.known_tags)})
+        log.close(status)
 
     def close(self, interrupted: bool) -> None:
-        """Write the summary, and end the parent run."""
-        log = RunLog(self._client, self.parent_id)
-        found = outcome(self._study, self._recipe)
-        if found is not None:
-            log.set_tags(_summary_tags(found))
-            log.log_metrics(_summary_metrics(found), found.trials)
-        log.close("KILLED" if interrupted else "FINISHED")
+        """Write the report, and end the parent run."""
+        self.refresh()
+        self._parent.close("KILLED" if interrupted else "FINISHED")
 
+    def _log_of(self, trial: FrozenTrial) -> RunLog:
+        run_id = trial.user_attrs[RUN_ATTR]
+        if self._parent.is_away:
+            return RunLog(self._client, run_id)
+        try:
+            return RunLog(self._client, run_id, self._client.get_run(run_id))
+        except MlflowException:
+            return RunLog(self._client, run_id)
 
-def _summary_tags(found: Outcome) -> dict[str, Any]:
-    """The parent's description, which MLflow shows on its page, and the best trial."""
-    return {
-        "paperstart.best_trial": found.best.number,
-        "mlflow.note.content": found.markdown(),
-    }
-
-
-def _summary_metrics(found: Outcome) -> dict[str, float]:
-    values = {"best/objective": found.best_value, "best/rounds": float(found.rounds)}
-    if found.published_value is not None:
-        values["best/published_objective"] = found.published_value
-    return values
+    def _note(
+        self, trial: FrozenTrial, failure: str | None, tags: Mapping[str, str]
+    ) -> str:
+        alarms = alarms_of(tags)
+        words = "\n".join(["### Alarms", "", *(f"- {word}" for word in alarms)])
+        return child_note(
+            self._study,
+            trial,
+            recall(self._study),
+            result_line(self._study, trial, failure),
+            words if alarms else "",
+        )

@@ -12,6 +12,8 @@ from paperstart.errors import TrackingError
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
 
+_FAILED = "failed"
+
 
 class TrialReport:
     """The monitored metric of one fit, as the trial sees it.
@@ -28,6 +30,7 @@ class TrialReport:
     def report(self, trainer: Trainer) -> None:
         """Report the metric; raises ``TrialPruned`` if the pruner says so.
 
+        To be called on every rank: rank 0 reports and decides, and all of them stop.
         A step is an epoch; where several validations fall into one epoch, it is the
         number of the validation, since a trial takes each step once.
         """
@@ -35,16 +38,31 @@ class TrialReport:
         if self._monitor is None:
             return
         value = self._value(trainer)
-        if trial is None or trainer.overfit_batches:  # type: ignore[attr-defined]
+        if trainer.overfit_batches:  # type: ignore[attr-defined]
             return
+        said, failure = "", None
+        if trial is not None:
+            try:
+                said = self._tell(trial, value, trainer.current_epoch)
+            except Exception as error:  # the other ranks must not wait for ever
+                said, failure = _FAILED, error
+        if trainer.world_size > 1:
+            said = trainer.strategy.broadcast(said, src=0)
+        if failure is not None:
+            raise failure
+        if said == _FAILED:
+            raise TrackingError("Rank 0 could not report to its trial; it says why.")
+        if said:
+            raise TrialPruned(said)
+
+    def _tell(self, trial: Trial, value: float, epoch: int) -> str:
+        """Report on rank 0; what is said of a pruned trial, or nothing."""
         self._keep_best(value, trial.study.direction.name == "MAXIMIZE")
-        self._last_step = max(trainer.current_epoch, self._last_step + 1)
+        self._last_step = max(epoch, self._last_step + 1)
         trial.report(value, self._last_step)
-        if trial.should_prune():
-            raise TrialPruned(
-                f"Pruned after epoch {trainer.current_epoch}: "
-                f"{self._monitor} was {value:.6g}."
-            )
+        if not trial.should_prune():
+            return ""
+        return f"Pruned after epoch {epoch}: {self._monitor} was {value:.6g}."
 
     def _value(self, trainer: Trainer) -> float:
         metrics = trainer.callback_metrics

@@ -24,16 +24,25 @@ def this_worker() -> dict[str, Any]:
 def abandoned_trials(study: Study) -> list[FrozenTrial]:
     """The running trials whose worker on this machine is gone."""
     running = study.get_trials(states=(TrialState.RUNNING,))
-    here = socket.gethostname()
     workers = [trial.user_attrs.get(WORKER_ATTR) for trial in running]
     return [
         trial
         for trial, worker in zip(running, workers, strict=True)
-        if worker is not None and worker["host"] == here and not _lives(worker)
+        if worker is not None
+        and not lives_elsewhere(worker)
+        and not worker_lives(worker)
     ]
 
 
-def _lives(worker: dict[str, Any]) -> bool:
+def lives_elsewhere(worker: dict[str, Any]) -> bool:
+    """Whether a worker is another machine's, where nobody here can look."""
+    return bool(worker["host"] != socket.gethostname())
+
+
+def worker_lives(worker: dict[str, Any]) -> bool:
+    """Whether a worker of this machine still runs."""
+    if lives_elsewhere(worker):
+        return False
     try:
         started: float = psutil.Process(worker["pid"]).create_time()
     except psutil.Error:

@@ -65,6 +65,7 @@ class PaperStartCallback(Callback):
         self._fit: FitRecord | None = None  # only while the run is open
         self._logged = LoggedMetrics()
         self._report = TrialReport(None, monitor)
+        self._reports = False  # whether this is a fit that a trial may hear of
 
     @property
     def run_id(self) -> str | None:
@@ -86,16 +87,19 @@ class PaperStartCallback(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the run and say what is known before the first step."""
         self._logged = LoggedMetrics()
-        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
-            return
+        self._reports = not trainer.fast_dev_run  # type: ignore[attr-defined]
         self._report = TrialReport(self._fit_run.trial, self._monitor)
-        self._run = self._fit_run.open(self._resumed_run_id)
-        self._fit = FitRecord(self._run, trainer, pl_module, self._every_n_steps)
-        self._fit.start(
-            self._fit_run.params(trainer, pl_module),
-            self._fit_run.uri,
-            self._system_interval_s,
+        if not trainer.is_global_zero or not self._reports:
+            return
+        self._run = self._fit_run.open(trainer, pl_module, self._resumed_run_id)
+        self._fit = FitRecord(
+            self._run,
+            trainer,
+            pl_module,
+            self._every_n_steps,
+            self._fit_run.adopted,
         )
+        self._fit.start(trainer, self._system_interval_s)
 
     def on_train_epoch_start(
         self, trainer: Trainer, pl_module: LightningModule
@@ -105,7 +109,7 @@ class PaperStartCallback(Callback):
             self._fit.run.log_metrics(
                 self._logged.after_epoch(trainer), trainer.global_step
             )
-            self._fit.start_epoch(pl_module)
+            self._fit.start_epoch(trainer, pl_module)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -132,21 +136,21 @@ class PaperStartCallback(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the validation, and report it to the trial."""
-        if self._fit is None or trainer.sanity_checking:
+        if not self._reports or trainer.sanity_checking:
             return
-        self._fit.run.log_metrics(
-            self._logged.of_evaluation(trainer, "val"), trainer.global_step
-        )
+        if self._fit is not None:
+            self._fit.run.log_metrics(
+                self._logged.of_evaluation(trainer, "val"), trainer.global_step
+            )
         self._report.report(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch's averages; report them, if there is no validation."""
         averages = self._logged.of_epoch(trainer)
-        if self._fit is None:
-            return
-        self._fit.run.log_metrics(averages, trainer.global_step)
-        self._fit.end_epoch()
-        if not trainer.enable_validation:
+        if self._fit is not None:
+            self._fit.run.log_metrics(averages, trainer.global_step)
+            self._fit.end_epoch()
+        if self._reports and not trainer.enable_validation:
             self._report.report(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -193,7 +197,11 @@ class PaperStartCallback(Callback):
     def _end(self, trainer: Trainer) -> FitRecord | None:
         """The open fit, which is open no more, with its best value logged."""
         fit, self._fit = self._fit, None
-        if fit is not None and self._report.best is not None:
+        self._reports = False
+        if fit is None:
+            return None
+        self._fit_run.report_cost(fit.cost)
+        if self._report.best is not None:
             best = {f"best/{self._monitor}": self._report.best}
             fit.run.log_metrics(best, trainer.global_step)
         return fit

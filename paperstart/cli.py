@@ -137,6 +137,21 @@ def demo(trials: int, seed: int, folder: Path) -> None:
     show_default=True,
     type=click.Choice(["minimize", "maximize"]),
 )
+@click.option(
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Begin no trial once the study's trials have run so long.",
+)
+@click.option(
+    "--gpu-hours",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Or have held GPUs for so many hours, summed.",
+)
+@click.option(
+    "--price-per-gpu-hour",
+    type=click.FloatRange(min=0),
+    help="In your own money; the report then says what the study cost.",
+)
 def search(objective: str, recipe: str, trials: int, **options: Any) -> None:
     """Search from a recipe, one trial after the other.
 
@@ -148,6 +163,61 @@ def search(objective: str, recipe: str, trials: int, **options: Any) -> None:
     from paperstart._search_cli import run_search
 
     run_search(objective, recipe, trials, **options)
+
+
+@app.command()
+@click.argument("study")
+@click.option(
+    "--storage",
+    default="sqlite:///study.db",
+    show_default=True,
+    help="Optuna's storage.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file; STUDY-report.html if not given.",
+)
+@click.option(
+    "--price-per-gpu-hour", type=click.FloatRange(min=0), help="In your own money."
+)
+def report(
+    study: str, storage: str, out: Path | None, price_per_gpu_hour: float | None
+) -> None:
+    """Write a study's report, one page that needs no network, and print its path.
+
+    Made from storage alone. Where MLflow has the study's runs, its parent run gets the
+    report too, and runs that killed processes left RUNNING are closed.
+    """
+    from paperstart._report_cli import run_report
+
+    run_report(study, storage, out, price_per_gpu_hour)
+
+
+@app.command()
+@click.argument("study", required=False)
+@click.option("--tracking-uri", help="MLflow's store; the one in use if not given.")
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--open", "opens", is_flag=True, help="Open it in the browser.")
+def ui(study: str | None, tracking_uri: str | None, port: int, opens: bool) -> None:
+    """Start MLflow's UI on this machine, and print the link to the study's runs.
+
+    The study that was written last, if none is named.
+    """
+    from paperstart._report_cli import run_ui
+
+    run_ui(study, tracking_uri, port, opens)
+
+
+@app.command()
+def sync() -> None:
+    """Send MLflow what it has not taken of trainings that are over.
+
+    Prints the runs that are complete now. Exit code 1 if something still waits.
+    """
+    from paperstart._report_cli import run_sync
+
+    run_sync()
 
 
 def main() -> None:

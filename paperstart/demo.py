@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from optuna import Trial
-from pytorch_lightning import LightningModule, Trainer
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+from paperstart._lightning import lightning
 from paperstart.callback import PaperStartCallback
 from paperstart.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule, Trainer
+else:
+    LightningModule, Trainer = lightning().LightningModule, lightning().Trainer
 
 RECIPE = "resnet20-cifar10"
 SEARCHED = ("learning_rate", "momentum", "weight_decay", "batch_size")
@@ -43,7 +48,7 @@ def objective(trial: Trial, recipe: Recipe) -> float:
     callback = PaperStartCallback(recipe, trial, monitor="val_acc")
     trainer = _trainer(callback)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning")
         trainer.fit(
             DigitsModule(hp),
             DataLoader(train, int(hp["batch_size"]), shuffle=True),
@@ -159,7 +164,7 @@ def _digits() -> tuple[TensorDataset, TensorDataset]:
 
 def _trainer(callback: PaperStartCallback) -> Trainer:
     # Lightning's hints are about trainings that take longer than to read them.
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    logging.getLogger(lightning().__name__).setLevel(logging.ERROR)
     return Trainer(
         max_epochs=EPOCHS,
         callbacks=[callback],

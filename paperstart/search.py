@@ -7,19 +7,31 @@ fails or somebody stops the search.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import optuna
 from optuna.storages import RDBStorage
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import BaseTrial, FrozenTrial, Trial, TrialState
 
+from paperstart._cost import Budget
+from paperstart._failures import in_a_line, stop_if_broken
 from paperstart._history import INTERRUPTED_ATTR, finished_trials
 from paperstart._interrupt import StopGate
 from paperstart._objective import Objective, takes_recipe
+from paperstart._ranks import (
+    FollowedTrial,
+    announce,
+    begin_launch,
+    end_launch,
+    follow,
+)
+from paperstart._search_result import Progress, SearchResult
 from paperstart._store import locked
+from paperstart._study_facts import PRICE_ATTR, RECIPE_ATTR
 from paperstart._study_log import StudyLog
 from paperstart._worker import WORKER_ATTR, abandoned_trials, this_worker
 from paperstart.errors import SearchError
@@ -27,10 +39,7 @@ from paperstart.pruner import PaperStartPruner
 from paperstart.recipe import Recipe
 from paperstart.sampler import PaperStartSampler
 
-RECIPE_ATTR = "paperstart.recipe"
 TARGET_ATTR = "paperstart.target"
-FAILURES_AT_START = 3
-"""So many failures before any success end a search: the objective is broken."""
 
 PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "none": optuna.pruners.NopPruner,
@@ -41,39 +50,6 @@ PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
 }
 
 Direction = Literal["minimize", "maximize"]
-
-
-class Progress(Protocol):
-    """Who is told how far a search is."""
-
-    def start(self, spent: int, target: int) -> None: ...
-    def trial(self, study: Study, trial: FrozenTrial, error: str | None) -> None: ...
-    def stop(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search leaves behind.
-
-    Attributes:
-        study: the Optuna study.
-        recipe: what it started from.
-        spent: trials that are over, those of earlier calls included.
-        target: trials that were asked for in all.
-        interrupted: whether somebody stopped the search.
-        tracking_uri: MLflow's store.
-        experiment_id: MLflow's experiment.
-        parent_id: the study's parent run.
-    """
-
-    study: Study
-    recipe: Recipe
-    spent: int
-    target: int
-    interrupted: bool
-    tracking_uri: str
-    experiment_id: str
-    parent_id: str
 
 
 @dataclass
@@ -90,6 +66,8 @@ class Search:
         pruner: one of `PRUNERS`.
         direction: ``minimize`` or ``maximize``.
         progress: who is told how far it is.
+        budget: what the study may cost, over all calls and workers.
+        price_per_gpu_hour: in the user's own money, for the report.
     """
 
     objective: Objective
@@ -101,9 +79,13 @@ class Search:
     pruner: str = "median"
     direction: Direction = "minimize"
     progress: Progress | None = None
+    budget: Budget = field(default_factory=Budget)
+    price_per_gpu_hour: float | None = None
     _gate: StopGate = field(default_factory=StopGate, repr=False)
     _log: StudyLog | None = field(default=None, repr=False)
     _error: BaseException | None = field(default=None, repr=False)
+    _launch: str = field(default="", repr=False)
+    _spent_budget: str | None = field(default=None, repr=False)
 
     def run(self, trials: int, *, in_all: bool = False) -> SearchResult:
         """Run ``trials`` more trials, or as many as an interrupted call left to run.
@@ -119,6 +101,7 @@ class Search:
             raise SearchError(f"{trials} trials were asked for; ask for at least 1.")
         with self._gate.watch():
             study = self._open_study()
+            self._launch = begin_launch()
             log = StudyLog(study, self.recipe, self.tracking_uri)
             self._log = log
             for trial in abandoned_trials(study):
@@ -129,6 +112,7 @@ class Search:
                 self._run_until(study, log, target)
             finally:
                 self._tell_progress("stop")
+                end_launch(study, self._launch)
                 log.close(self._gate.asked)
         return SearchResult(
             study=study,
@@ -136,27 +120,50 @@ class Search:
             spent=len(finished_trials(study.trials)),
             target=target,
             interrupted=self._gate.asked,
+            spent_budget=self._spent_budget,
             tracking_uri=log.uri,
             experiment_id=log.experiment_id,
             parent_id=log.parent_id,
         )
 
+    def follow(self) -> None:
+        """On another rank than 0: train along with its trials, and write nothing."""
+        follow(self._open_study(), self._train_along)
+
+    def _train_along(self, trial: FollowedTrial) -> None:
+        with contextlib.suppress(optuna.TrialPruned):
+            self._call(trial)
+
+    def _call(self, trial: BaseTrial) -> float:
+        if takes_recipe(self.objective):
+            return self.objective(trial, self.recipe)
+        return self.objective(trial)
+
     def _run_until(self, study: Study, log: StudyLog, target: int) -> None:
         while len(finished_trials(study.trials)) < target and not self._gate.asked:
+            self._spent_budget = self.budget.spent_by(study)
+            if self._spent_budget:
+                return
             self._error = None
+            log.wait_for_store(lambda: self._gate.asked)
+            if self._gate.asked:
+                return
             try:
                 study.optimize(self._attempt, n_trials=1, catch=(Exception,))
             except KeyboardInterrupt:
                 self._gate.asked = True
             trial = study.trials[-1]
             log.finish(trial, self._error)
-            failed = None if self._error is None else _in_a_line(self._error)
+            failed = None if self._error is None else in_a_line(self._error)
             self._tell_progress("trial", study, trial, failed)
             if trial.state == TrialState.FAIL and not self._gate.asked:
-                _stop_if_broken(study, failed)
+                stop_if_broken(study, failed)
 
     def _attempt(self, trial: Trial) -> float:
         trial.set_user_attr(WORKER_ATTR, this_worker())
+        announce(trial, self._launch)
+        if self._log is not None:
+            self._log.begin(trial)
         try:
             return self._train(trial)
         finally:
@@ -166,9 +173,7 @@ class Search:
     def _train(self, trial: Trial) -> float:
         try:
             with self._gate.training():
-                if takes_recipe(self.objective):
-                    return self.objective(trial, self.recipe)
-                return self.objective(trial)
+                return self._call(trial)
         except (KeyboardInterrupt, SystemExit) as error:
             self._error = error
             if isinstance(error, SystemExit) and not self._gate.asked:
@@ -204,7 +209,7 @@ class Search:
         except Exception as error:  # whatever the storage's driver raises
             raise SearchError(
                 f"Optuna's storage {self.storage} cannot be opened: "
-                f"{_in_a_line(error)}. "
+                f"{in_a_line(error)}. "
                 f"Check the URL, and that its folder exists."
             ) from error
         found = study.user_attrs.get(RECIPE_ATTR)
@@ -219,6 +224,8 @@ class Search:
                 f"not to {self.direction}. Choose another --study or --direction."
             )
         study.set_user_attr(RECIPE_ATTR, self.recipe.id)
+        if self.price_per_gpu_hour is not None:
+            study.set_user_attr(PRICE_ATTR, self.price_per_gpu_hour)
         return study
 
     def _tell_progress(self, event: str, *facts: Any) -> None:
@@ -242,19 +249,3 @@ def _target(study: Study, trials: int, in_all: bool) -> int:
         return int(left["target"])  # the same call again, after an interruption
     study.set_user_attr(TARGET_ATTR, {"trials": trials, "target": spent + trials})
     return spent + trials
-
-
-def _stop_if_broken(study: Study, said: str | None) -> None:
-    finished = finished_trials(study.trials)
-    if len(finished) >= FAILURES_AT_START and all(
-        trial.state == TrialState.FAIL for trial in finished
-    ):
-        raise SearchError(
-            f"All of the first {len(finished)} trials failed; the last said: {said}. "
-            f"Mend the objective; the same command then goes on."
-        )
-
-
-def _in_a_line(error: BaseException) -> str:
-    text = str(error).strip().partition("\n")[0]  # SQLAlchemy adds where to read on
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

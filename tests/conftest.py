@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,16 @@ pytest.register_assert_rewrite("optuna.testing.pytest_samplers")
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
 os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["PAPERSTART_SPOOL"] = tempfile.mkdtemp(prefix="paperstart-spool-")
 
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test writes into the checkout, or into the user's MLflow."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(
+        "PAPERSTART_SPOOL", str(tmp_path.parent / f"{tmp_path.name}-spool")
+    )
     for name in ("TRACKING_URI", "EXPERIMENT_NAME", "EXPERIMENT_ID", "RUN_ID"):
         monkeypatch.delenv(f"MLFLOW_{name}", raising=False)
 
@@ -30,7 +35,12 @@ def fresh_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mlflow import MlflowClient
 
     path = tmp_path_factory.mktemp("mlflow") / "fresh.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
+    before = Path.cwd()
+    os.chdir(path.parent)  # where the default experiment's artifacts will go
+    try:
+        MlflowClient(f"sqlite:///{path}").search_experiments()
+    finally:
+        os.chdir(before)
     return path
 
 

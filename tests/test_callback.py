@@ -14,12 +14,18 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+from lit import (
+    NAME,
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LightningDataModule,
+    LightningModule,
+    Trainer,
+    Tuner,
+)
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.loggers import CSVLogger
-from pytorch_lightning.tuner import Tuner
 from tiny import (
     BATCHES,
     Net,
@@ -36,13 +42,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from paperstart import PaperStartCallback
+from paperstart._outbox import outbox_of
 from paperstart.errors import TrackingError
 from paperstart.tracking import metric_name
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _quiet() -> Iterator[None]:
-    logger = logging.getLogger("pytorch_lightning")
+    logger = logging.getLogger(NAME)
     level = logger.level
     logger.setLevel(logging.ERROR)
     yield
@@ -264,7 +271,8 @@ class TestModels:
         assert run.info.status == "FINISHED"
         assert run.data.metrics["val/acc"] > 0
         assert not [name for name in run.data.metrics if name.startswith("batchnorm")]
-        assert MlflowClient(store).list_artifacts(run.info.run_id) == []
+        artifacts = MlflowClient(store).list_artifacts(run.info.run_id)
+        assert [file.path for file in artifacts] == ["environment.txt"]
 
     @pytest.mark.parametrize("sanity_steps", [0, 2])
     def test_lazy_layers(self, store: str, sanity_steps: int) -> None:
@@ -439,7 +447,7 @@ class TestNothingElseChanges:
     def test_the_users_mlflow(
         self, store: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """An active run of the user's gets nothing, and stays active."""
+        """An active run of the user's is the fit's one run, and stays active."""
         monkeypatch.setattr("mlflow.tracking.fluent._active_experiment_id", None)
         mlflow.set_tracking_uri(store)
         try:
@@ -448,10 +456,12 @@ class TestNothingElseChanges:
                 fit(callback, epochs=1)
                 assert mlflow.active_run().info.run_id == active.info.run_id
                 assert mlflow.get_tracking_uri() == store
-            mine = run_of(store, active.info.run_id)
-            assert mine.data.metrics == {}
-            assert mine.data.params == {}
-            assert callback.run_id != active.info.run_id
+                assert run_of(store, active.info.run_id).info.status == "RUNNING"
+            assert callback.run_id == active.info.run_id
+            client = MlflowClient(store)
+            experiments = [e.experiment_id for e in client.search_experiments()]
+            assert len(client.search_runs(experiments)) == 1
+            assert run_of(store, callback.run_id).info.status == "FINISHED"
         finally:
             mlflow.set_tracking_uri(None)
 
@@ -545,7 +555,7 @@ class TestEndings:
         assert run.data.tags["paperstart.failure"] == "KeyboardInterrupt"
         assert "val/acc" in run.data.metrics
         paths = [f.path for f in MlflowClient(store).list_artifacts(callback.run_id)]
-        assert paths == ["batchnorm"]
+        assert paths == ["batchnorm", "environment.txt"]
 
     def test_early_stopping(self, store: str) -> None:
         """A fit that stops by itself is finished."""
@@ -585,7 +595,7 @@ class TestEndings:
         assert "paperstart.failure" not in run.data.tags
 
     def test_a_store_that_goes_away(self, store: str, tmp_path: Path) -> None:
-        """Training goes on to its end, and one warning says what was lost."""
+        """Training goes on to its end; one warning says what waits, and it is sent."""
 
         class Away(Callback):
             def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
@@ -594,11 +604,18 @@ class TestEndings:
                     db.rename(tmp_path / "elsewhere.db")
                     db.mkdir()
 
-        with pytest.warns(RuntimeWarning, match="did not take") as caught:
-            made = fit(PaperStartCallback(), Away(), epochs=3)
+        callback = PaperStartCallback()
+        with pytest.warns(RuntimeWarning, match="does not answer") as caught:
+            made = fit(callback, Away(), epochs=3)
 
         assert made.current_epoch == 3
         assert [w.category for w in caught].count(RuntimeWarning) == 1
+        (tmp_path / "mlflow.db").rmdir()
+        (tmp_path / "elsewhere.db").rename(tmp_path / "mlflow.db")
+        assert outbox_of(MlflowClient(store)).wait(callback.run_id)
+        run = run_of(store, callback.run_id)
+        assert run.info.status == "FINISHED"
+        assert len(history(store, callback.run_id, "val/acc")) == 3
 
     def test_a_store_that_never_was(self, tmp_path: Path) -> None:
         """A store that cannot be opened stops the fit at once, in words."""

@@ -160,7 +160,7 @@ class TestPruning:
         assert "paperstart.failure" not in run.data.tags
         assert run.data.metrics["best/val_acc"] == trial.intermediate_values[0]
         paths = [f.path for f in study.client.list_artifacts(run.info.run_id)]
-        assert paths == ["batchnorm"]
+        assert paths == ["batchnorm", "environment.txt", f"{RECIPE}.yaml"]
 
     def test_only_the_bad_one(self, store: str) -> None:
         """A trial behind the median of the others is pruned, the others are not."""

@@ -29,21 +29,29 @@ FLOORS = (
     *("_schema", "_ship", "_query", "_compare", "_cite", "_stats"),
     *("_history", "_rounds", "_why", "_draw", "_published", "_cube", "_column"),
     *("_surrogate", "_evidence", "_propose", "_joint", "sampler", "pruner"),
+    *("_spool", "_spool_folder", "_send", "_probe", "_outbox", "_run_log"),
     *("_bn_columns", "_bn_layers", "_bn_layout", "_bn_slot", "_bn_snapshot"),
     *("_bn_capture", "_bn_drift", "_bn_statistics", "_bn_summary", "_bn_rules"),
+    *("_bn_alarms", "_bn_recompute", "batchnorm", "_bn_record", "_bn_facts"),
+    *("_bn_pictures", "_bn_pipeline", "_store", "tracking", "_bn_sinks"),
+    *("_bn_files", "_due", "_bn_watch", "_lightning", "batchnorm_monitor", "_logged"),
+    *("_study_facts", "_worker", "_cost", "_outcome", "_child_note", "_children"),
+    *("_adopt", "_provenance", "_datasets", "_gpu", "_system"),
+    *("_fit_record", "_fit_params", "_fit_run", "_trial_report", "callback", "demo"),
+    *("_ticks", "_tracks", "_sick", "_answers", "_told_apart", "_marks"),
+    *("_charts", "_pictures", "_page"),
+    *("figures", "_parent_report", "_study_log"),
+    *("_interrupt", "_objective", "_ranks", "_failures", "_search_result", "search"),
     *(
-        "_bn_alarms",
-        "_bn_recompute",
-        "batchnorm",
-        "_bn_record",
-        "_bn_facts",
-        "_bn_pictures",
+        "_progress",
+        "_report",
+        "_search_cli",
+        "_ui",
+        "_report_cli",
+        "_print",
+        "_catalog_cli",
+        "cli",
     ),
-    *("_bn_pipeline", "_store", "tracking", "_bn_sinks", "_bn_files", "_due"),
-    *("_bn_watch", "_lightning", "batchnorm_monitor", "_logged"),
-    *("_system", "_fit_record", "_fit_run", "_trial_report", "callback", "demo"),
-    *("_outcome", "_study_log", "_interrupt", "_objective", "_worker", "search"),
-    *("_progress", "_report", "_search_cli", "_print", "_catalog_cli", "cli"),
     *("__init__", "__main__"),
 )
 LIGHT = ("errors", "_fields", "_shape", "_scales", "_sense", "_yaml", "_parts")
@@ -162,7 +170,7 @@ class TestWings:
 
         assert own_imports(stem, only_when_loaded=True) & search == set()
 
-    @pytest.mark.parametrize("stem", ["_axis", "_refine", "_scales", "_searched"])
+    @pytest.mark.parametrize("stem", ["_axis", "_refine", "_scales"])
     def test_arithmetic_knows_no_framework(self, stem: str) -> None:
         """Plain arithmetic needs a framework."""
         assert roots(stem) & (HEAVY - {"numpy"}) == set()

@@ -82,6 +82,9 @@ def test_the_commands(tmp_path: Path) -> None:
         said = run(line.removeprefix("$ "), tmp_path)
         assert "paper's own point" in said.stdout
 
+    said = run(block("report").removeprefix("$ "), tmp_path).stdout
+    assert said == "report.html\n"
+    assert "<!DOCTYPE html>" in (tmp_path / "report.html").read_text(encoding="utf-8")
     study = optuna.load_study(
         study_name="resnet20-cifar10-objective",
         storage=f"sqlite:///{tmp_path / 'study.db'}",

@@ -26,6 +26,7 @@ from paperstart._store import (
 )
 from paperstart.errors import TrackingError
 
+WORKERS = 8
 WORKER = """
 import sys, time
 from pathlib import Path
@@ -42,7 +43,7 @@ print(experiment_id, parent_id)
 """
 
 
-def test_three_processes_open_a_fresh_store(tmp_path: Path) -> None:
+def test_eight_processes_open_a_fresh_store(tmp_path: Path) -> None:
     """Workers that start at one moment make one schema, one experiment, one parent."""
     uri = f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"
     repository = Path(_store.__file__).parents[1]
@@ -54,21 +55,21 @@ def test_three_processes_open_a_fresh_store(tmp_path: Path) -> None:
             text=True,
             env={**os.environ, "PYTHONPATH": str(repository)},
         )
-        for k in range(3)
+        for k in range(WORKERS)
     ]
     while any(w.poll() is None for w in workers):
         time.sleep(0.05)
-        if len(list(tmp_path.glob("ready-*"))) == 3:
+        if len(list(tmp_path.glob("ready-*"))) == WORKERS:
             break
     (tmp_path / "go").touch()
     said = [worker.communicate(timeout=300) for worker in workers]
 
-    assert [worker.returncode for worker in workers] == [0, 0, 0], said
+    assert [worker.returncode for worker in workers] == [0] * WORKERS, said
     assert len({out for out, _ in said}) == 1
     client = MlflowClient(uri)
     experiment_id, parent_id = said[0][0].split()
     runs = client.search_runs([experiment_id])
-    assert len(runs) == 4
+    assert len(runs) == WORKERS + 1
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert [run.info.run_id for run in parents] == [parent_id]
 

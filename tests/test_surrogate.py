@@ -51,7 +51,7 @@ class TestPrediction:
         assert fixed.mean(self.asked) == pytest.approx(theirs.predict(self.asked))
 
     def test_variance(self, fixed: Surrogate) -> None:
-        """It is not the signal's variance, as the losses show it, times what is left."""
+        """It is not the signal's variance times the share that is left."""
         points, losses = data()
         _, left = peer(Matern(LENGTHS, nu=2.5)).predict(self.asked, return_std=True)
         whole = Matern(LENGTHS, nu=2.5)(points) + 1.0

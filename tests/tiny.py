@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lit import Callback, LightningModule, Trainer
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from pytorch_lightning import Callback, LightningModule, Trainer
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
