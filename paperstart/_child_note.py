@@ -16,10 +16,9 @@ from paperstart._history import draw_attr, point_of
 from paperstart._scales import ratio
 from paperstart._show import shown
 from paperstart._study_facts import StudyFacts
+from paperstart._why import why
 
 NOTE_TAG = "mlflow.note.content"
-WHY_ATTR = "paperstart.why"
-"""Trial attribute: why the sampler drew the trial's values, in words."""
 _DRAWS = {
     "published": "the paper's own point",
     "coarse": "a coarse draw",
@@ -50,9 +49,8 @@ def child_note(
         (result or "It is running.") + "  ",
         _differences(trial.params, facts),
     ]
-    why = trial.user_attrs.get(WHY_ATTR)
-    if why:
-        lines += ["", f"Why these values: {why}"]
+    if draw_attr(trial):
+        lines += ["", f"Why these values: {why(study, trial)}"]
     if trial.params:
         lines += ["", *_table(trial.params, facts)]
     if alarms:

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from paperstart import _charts, _page
 from paperstart._answers import Answer, answers
 from paperstart._cost import Cost, cost_of, hours_text
-from paperstart._history import finished_trials
+from paperstart._history import draw_attr, finished_trials
 from paperstart._outcome import Outcome, factor_text, outcome, short
 from paperstart._page import Section
 from paperstart._rounds import rounds
@@ -24,9 +24,7 @@ from paperstart._sick import SickRun, sick_runs
 from paperstart._study_facts import StudyFacts, recall
 from paperstart._told_apart import beyond, importances
 from paperstart._tracks import Track, tracks
-
-WHY_ATTR = "paperstart.why"
-"""Trial attribute: why the sampler drew the trial's values, in words."""
+from paperstart._why import why
 
 
 @dataclass(frozen=True)
@@ -108,9 +106,9 @@ def _against_the_paper(
     direction = study.direction.name.lower()
     body = _page.paragraph(found.verdict()) if facts.recipe is not None else ""
     body += _page.comparison_table(found, direction)
-    why = found.best.user_attrs.get(WHY_ATTR)
-    if why:
-        body += _page.paragraph(f"Why trial {found.best.number} was tried: {why}")
+    if draw_attr(found.best):
+        told = f"Why trial {found.best.number} was tried: {why(study, found.best)}"
+        body += _page.paragraph(told)
     if facts.recipe is not None:
         body += _page.reported_lines(facts.recipe)
     return Section(title, body)

@@ -137,11 +137,13 @@ class TestPage:
         assert recipe.title in report.page
 
     def test_why(self, study: optuna.Study) -> None:
-        """The sampler's own words for the best trial are there, if it has any."""
-        add(study, 0.1, attrs={"paperstart.why": "Round 4: near <trial 4>."})
+        """The page says why the best trial was tried, with no sign left raw."""
+        draw = {"kind": "coarse", "round": 1, "region": {"<b>": [0.0, 1.0]}}
+        add(study, 0.1, attrs={"paperstart.draw": draw})
 
         page = study_report(study, {}).page
-        assert "Why trial 11 was tried: Round 4: near &lt;trial 4&gt;." in page
+        assert "Why trial 11 was tried: A random draw around the best so far" in page
+        assert "in round 1: &lt;b&gt; 0 to 1." in page
 
 
 class TestAnswers:
