@@ -50,7 +50,7 @@ class Task:
 
 
 def tasks(lcbench: Path | None, cache: Path | None, only: list[str]) -> list[Task]:
-    """All tasks, or those whose name (``family/data set``) starts as one of ``only``."""
+    """All tasks, or those whose name, ``family/data set``, starts as ``only`` says."""
     known = json.loads(cache.read_text()) if cache and cache.exists() else {}
     found = []
     for family, benchmarks in families(lcbench).items():
