@@ -240,6 +240,7 @@ def trial_tags(trial: BaseTrial, study_name: str) -> dict[str, Any]:
     return tags
 
 
+
 def is_run_of(run: Run, trial: BaseTrial, study_name: str) -> bool:
     """Whether a run is this trial's; Optuna's retry has the first one's attributes."""
     own = trial_tags(trial, study_name)
