@@ -18,6 +18,7 @@ import json
 import sys
 import warnings
 import zlib
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ def parsed() -> argparse.Namespace:
 
 
 class Peers:
-    """What samplers reached, (regrets of each trial, seconds); ``path`` keeps it."""
+    """What samplers reached, (value of each trial, seconds); ``path`` keeps it."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -62,14 +63,12 @@ class Peers:
         recipe = task.recipes[quality]
         key = json.dumps([name, task.name, recipe, seed, trials, optuna.__version__])
         if name == OURS or key not in self.known:
-            found = search(
-                name, task.benchmark.space, recipe, task.regret, seed, trials
-            )
+            found = search(name, task.benchmark.space, recipe, task.value, seed, trials)
             if name == OURS:
                 return found
             self.known[key] = found
-        regrets, seconds = self.known[key]
-        return regrets, seconds
+        values, seconds = self.known[key]
+        return values, seconds
 
     def keep(self) -> None:
         if self.path is not None:
@@ -90,22 +89,15 @@ def compared(
             if name == RANDOM and spent:  # knows no recipe: alike at each quality
                 results[quality][name] = results[options.qualities[0]][name]
                 continue
-            found = [
+            best = []
+            for task, number in product(chosen, range(options.seeds)):
                 # Other random numbers on each task, the same ones at each quality.
-                peers.search(
-                    name,
-                    task,
-                    quality,
-                    zlib.crc32(f"{task.name} {number}".encode()) % 2**31,
-                    options.trials,
-                )
-                for task in chosen
-                for number in range(options.seeds)
-            ]
-            best = np.minimum.accumulate([regrets for regrets, _ in found], axis=1)
+                seed = zlib.crc32(f"{task.name} {number}".encode()) % 2**31
+                found = peers.search(name, task, quality, seed, options.trials)
+                best.append(task.regret(found[0]))
+                spent.append(found[1])
             shape = len(chosen), options.seeds, options.trials
-            results[quality][name] = best.reshape(shape)
-            spent += [seconds for _, seconds in found]
+            results[quality][name] = np.reshape(best, shape)
             peers.keep()
         cost[name] = 1e3 * sum(spent) / (len(spent) * options.trials)
     return results, cost

@@ -36,7 +36,7 @@ PEERS = ("TPE", "TPE, multivariate, 4 start-up", "CMA-ES", CFO)
 """Those whose best is compared with; GP and random search are compared with apart."""
 
 Steps = Generator[Config, float, None]
-"""Yields a configuration, is sent its regret."""
+"""Yields a configuration, is sent its value, which is to be maximized."""
 
 
 def names(gp: bool) -> list[str]:
@@ -49,21 +49,21 @@ def search(
     name: str,
     space: Space,
     recipe: Config,
-    regret: Callable[[Config], float],
+    value: Callable[[Config], float],
     seed: int,
     trials: int,
 ) -> tuple[list[float], float]:
-    """The regret of each trial in turn, and the sampler's own CPU seconds in all."""
+    """The value of each trial in turn, and the sampler's own CPU seconds in all."""
     steps = steps_of(name, space, recipe, seed)
-    regrets: list[float] = []
+    values: list[float] = []
     start, evaluating = time.process_time(), 0.0
     config = next(steps)
-    while len(regrets) < trials:
+    while len(values) < trials:
         before = time.process_time()
-        regrets.append(regret(config))
+        values.append(value(config))
         evaluating += time.process_time() - before
-        config = steps.send(regrets[-1])
-    return regrets, time.process_time() - start - evaluating
+        config = steps.send(values[-1])
+    return values, time.process_time() - start - evaluating
 
 
 def steps_of(name: str, space: Space, recipe: Config, seed: int) -> Steps:
@@ -90,7 +90,7 @@ def steps_of(name: str, space: Space, recipe: Config, seed: int) -> Steps:
 
 def optuna_steps(sampler: BaseSampler, space: Space, first: Config | None) -> Steps:
     """Ask, suggest and tell in memory, with ``first`` enqueued."""
-    study = optuna.create_study(direction="minimize", sampler=sampler)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
     if first is not None:
         study.enqueue_trial(first)
     while True:
@@ -151,8 +151,8 @@ def cfo_steps(space: Space, recipe: Config, seed: int) -> Steps:
             make = tune.loguniform if d.log else tune.uniform
             domains[name] = make(d.low, d.high)
     searcher = Searcher(
-        metric="regret",
-        mode="min",
+        metric="value",
+        mode="max",
         space=domains,
         points_to_evaluate=[dict(recipe)],
         low_cost_partial_config=dict(recipe),
@@ -162,8 +162,8 @@ def cfo_steps(space: Space, recipe: Config, seed: int) -> Steps:
         config = searcher.suggest(str(number))
         if config is None:  # it sometimes passes; ask again
             continue
-        regret = yield {name: plain(config[name], d) for name, d in space.items()}
-        told = {"regret": regret, "config": config, "time_total_s": float(number)}
+        value = yield {name: plain(config[name], d) for name, d in space.items()}
+        told = {"value": value, "config": config, "time_total_s": float(number)}
         searcher.on_trial_complete(str(number), {**told, "training_iteration": 1})
 
 

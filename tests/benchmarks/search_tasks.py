@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,15 @@ class Task:
     median: float
     recipes: dict[str, Config]
 
-    def regret(self, config: Config) -> float:
-        value = float(self.benchmark.values([config])[0])
-        away = (self.best - value) / (self.best - self.median)
-        return min(max(away, 0.0), WORST_REGRET)
+    def value(self, config: Config) -> float:
+        """What a training reaches, in the benchmark's own unit: what samplers see."""
+        return float(self.benchmark.values([config])[0])
+
+    def regret(self, values: Sequence[float]) -> Floats:
+        """The normalized regret of the best value so far, shape (values,)."""
+        reached = np.maximum.accumulate(np.array(values))
+        away = (self.best - reached) / (self.best - self.median)
+        return np.clip(away, 0.0, WORST_REGRET)
 
 
 def tasks(lcbench: Path | None, cache: Path | None, only: list[str]) -> list[Task]:
