@@ -9,7 +9,8 @@ keeps them from overfitting. The list is our own choice. As published stays:
 - the form of a named network. With other channels it is another one that its published
   weights do not fit, and sizes that are drawn one by one do not fit each other;
 - what makes the published method: its optimizer, losses, thresholds, initialization;
-- what frameworks have good defaults for, such as the momentum of batch norm.
+- what frameworks have good defaults for, such as the momentum of batch norm, unless it
+  is undisclosed: what a paper does not say is what one knows least.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _EVERYWHERE = frozenset(
         *("temperature", "contrastive_temperature"),
     )
 )
+_IF_UNDISCLOSED = frozenset(("bn_momentum", "bn_epsilon"))
 _NETWORK = frozenset(("hidden_layers", "hidden_units"))
 # Who publishes one of these has a network whose layers and units must fit its form:
 # heads divide the units, stages share the layers. All others are plain stacks.
@@ -53,4 +55,6 @@ def varies_first(name: str, published: Collection[str]) -> bool:
         return "batch_tokens" not in published  # they say how large a batch is
     if name == "lr_decay_steps":  # without a factor, it is how long the training is
         return "lr_decay_factor" in published
+    if name in _IF_UNDISCLOSED:
+        return name not in published
     return name in _EVERYWHERE
