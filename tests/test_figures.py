@@ -22,13 +22,13 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.trial import TrialState, create_trial
-from paperstart.rounds import rounds
 from PIL import Image
 
 from paperstart import load_recipe
 from paperstart._axis import Axis
 from paperstart._cost import COST_ATTR
 from paperstart._history import DRAW_ATTR
+from paperstart._rounds import rounds
 from paperstart._study_facts import PRICE_ATTR, recall, remember
 from paperstart._ticks import _NEAREST, ticks
 from paperstart._tracks import tracks
