@@ -43,7 +43,6 @@ class Surrogate:
         losses: their losses, shape (points,): centered near 0, with a spread near 1.
         doubt: variance that each loss has beyond the noise, shape (points,).
         rng: random numbers for the guesses.
-        length: each length scale before any trial: the median, shape (groups,).
     """
 
     def __init__(
@@ -53,9 +52,7 @@ class Surrogate:
         losses: Array,
         doubt: Array,
         rng: np.random.Generator,
-        length: Array | None = None,
     ) -> None:
-        self._length = LENGTH if length is None else length
         self._columns, self._group, self._losses = columns, group, losses
         self._doubt = doubt
         apart = (columns[:, None, :] - columns[None, :, :]) ** 2
@@ -121,7 +118,7 @@ class Surrogate:
     def _before(self) -> tuple[Array, Array]:
         """Middle and spread of the guesses before any trial, each (groups + 1,)."""
         groups = self._apart.shape[1]
-        middle = np.append(np.full(groups, np.log(self._length)), math.log(NOISE))
+        middle = np.append(np.full(groups, math.log(LENGTH)), math.log(NOISE))
         return middle, np.append(np.full(groups, LENGTH_SPREAD), NOISE_SPREAD)
 
     def _factor(self, guesses: Array) -> tuple[Array, Array]:
