@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.floating[Any]]
 
-MOST = 40
+MOST = 36
 """The most trials that the model is fitted to; more cost time and tell little."""
-BEST = 28
+BEST = 24
 """How many of them are the best ones; the others are the latest."""
 CURVES = 16
 """From so many of the best finished trials one learns how a training goes on."""

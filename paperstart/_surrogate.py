@@ -31,6 +31,8 @@ SHAPE, RATE = 1.5, 1.0
 """Of the inverse gamma distribution of the signal's variance before any trial."""
 GUESSES, KEPT, GENERATIONS = 24, 4, 2
 """Length scales looked at together, kept in the end, and how often they move."""
+FEW = 20
+"""Of more points than this, half as many guesses do: their scores lie far apart."""
 _ROOT5 = math.sqrt(5.0)
 
 
@@ -102,18 +104,20 @@ class Surrogate:
     def _search(self, rng: np.random.Generator) -> Array:
         """Good guesses of log length scales and log noise, shape (kept, groups + 1)."""
         middle, spread = self._before()
-        guesses = middle + spread * rng.standard_normal((GUESSES, len(middle)))
+        share = 1 if len(self._losses) <= FEW else 2
+        count, kept = GUESSES // share, KEPT // share
+        guesses = middle + spread * rng.standard_normal((count, len(middle)))
         guesses[0] = middle
         scores = self._score(guesses)
         for generation in range(GENERATIONS):
-            order = np.argsort(-scores, kind="stable")[: GUESSES // 4]
-            to, one, other = guesses[rng.choice(order, (3, GUESSES))]
+            order = np.argsort(-scores, kind="stable")[: count // 4]
+            to, one, other = guesses[rng.choice(order, (3, count))]
             step = 0.25 * 0.7**generation * spread * rng.standard_normal(to.shape)
             moved = rng.random(to.shape) < 0.6
             tried = to + 0.7 * (one - other) + moved * step
             guesses = np.concatenate([guesses, tried])
             scores = np.append(scores, self._score(tried))
-        return guesses[np.argsort(-scores, kind="stable")[:KEPT]]
+        return guesses[np.argsort(-scores, kind="stable")[:kept]]
 
     def _before(self) -> tuple[Array, Array]:
         """Middle and spread of the guesses before any trial, each (groups + 1,)."""
