@@ -17,11 +17,14 @@ from optuna.distributions import BaseDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from paperstart._column import Column
 from paperstart._cube import Cube
+from paperstart._draw import generator
 from paperstart._evidence import Data, Evidence, Result
-from paperstart._history import History, curve_of, loss_of
+from paperstart._history import Draw, History, curve_of, loss_of
 from paperstart._propose import propose
 from paperstart._published import Start
+from paperstart._refine import Plan, Region
 from paperstart._surrogate import Array, Surrogate
 
 KNOWN_FIRST = 2
@@ -69,6 +72,49 @@ class Joint:
     study: Study
     history: History
     start: Start
+    plan: Plan
+
+    def draw(self, trial: int, number: int, seed: int) -> Draw | None:
+        """The draw that the model chooses; ``None`` while there is nothing to learn.
+
+        Args:
+            trial: the trial's number.
+            number: the round's.
+            seed: the sampler's.
+        """
+        cube = self.cube()
+        evidence = None if cube is None else self.evidence(cube)
+        if cube is None or evidence is None or evidence.known < KNOWN_FIRST:
+            return None
+        finished = self.history.finished
+        kind = "coarse" if number == 1 else "region"
+        regions = self._regions(cube, Draw(kind, number, None, finished))
+        others = [
+            {**self.history.planned(other.number), **other.params}
+            for other in self.history.running
+            if other.number != trial
+        ]
+        lengths = np.array([region.length for region in regions])
+        rng = generator(seed, trial, "")
+        point = self.point(cube, evidence, others, lengths, rng)
+        return Draw(
+            kind if cube.is_inside(point, regions) else "full",
+            number,
+            None,
+            finished,
+            params=cube.values(point),
+            region=cube.ends(regions),
+            best=self.best(),
+        )
+
+    def _regions(self, cube: Cube, draw: Draw) -> list[Region]:
+        """The round's region, by coordinate."""
+        return [
+            Column(
+                name, distribution, self.study, self.history, self.start, self.plan
+            ).region(draw)
+            for name, distribution in cube.space.items()
+        ]
 
     def cube(self) -> Cube | None:
         """The shared search space; ``None`` if there is none."""

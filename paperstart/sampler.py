@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
-import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
@@ -15,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from paperstart._column import Column
 from paperstart._draw import checked_seed, generator, is_full, unused, weighted
 from paperstart._history import DRAW_ATTR, Draw, Histories, draw_attr, point_of
-from paperstart._joint import KNOWN_FIRST, Joint
+from paperstart._joint import Joint
 from paperstart._published import Start, is_enqueued
 from paperstart._refine import COARSE_TRIALS, ROUND_TRIALS, Plan
 from paperstart._why import why
@@ -176,7 +175,7 @@ class PaperStartSampler(BaseSampler):
         trial.user_attrs[DRAW_ATTR] = attr
 
     def _joint(self, study: Study) -> Joint:
-        return Joint(study, self._histories.of(study), self._start)
+        return Joint(study, self._histories.of(study), self._start, self._plan)
 
     def _draw(self, study: Study, trial: FrozenTrial) -> Draw:
         """Decided once per trial, so that all of its values see the same history."""
@@ -198,45 +197,12 @@ class PaperStartSampler(BaseSampler):
         points = len(self._start.points)
         if points and trial.number == points:
             return Draw("coarse", number, None, finished, hedge=True)
-        chosen = self._chosen(study, trial, number)
+        chosen = self._joint(study).draw(trial.number, number, self._seed)
         if chosen is not None:
             return chosen
         if is_full(self._seed, trial.number):
             return Draw("full", number, None, finished)
         return Draw("coarse" if number == 1 else "region", number, None, finished)
-
-    def _chosen(self, study: Study, trial: FrozenTrial, number: int) -> Draw | None:
-        """The draw that the model chooses, once there is enough to learn from."""
-        history, joint = self._histories.of(study), self._joint(study)
-        cube = joint.cube()
-        if cube is None:
-            return None
-        evidence = joint.evidence(cube)
-        if evidence.known < KNOWN_FIRST:
-            return None
-        kind = "coarse" if number == 1 else "region"
-        plain = Draw(kind, number, None, history.finished)
-        regions = [
-            self._column(study, name, distribution).region(plain)
-            for name, distribution in cube.space.items()
-        ]
-        others = [
-            {**history.planned(other.number), **other.params}
-            for other in history.running
-            if other.number != trial.number
-        ]
-        lengths = np.array([region.length for region in regions])
-        rng = generator(self._seed, trial.number, "")
-        point = joint.point(cube, evidence, others, lengths, rng)
-        return Draw(
-            kind if cube.is_inside(point, regions) else "full",
-            number,
-            None,
-            history.finished,
-            params=cube.values(point),
-            region=cube.ends(regions),
-            best=joint.best(),
-        )
 
     def _column(
         self, study: Study, name: str, distribution: BaseDistribution
