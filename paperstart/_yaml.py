@@ -32,6 +32,7 @@ _HINTS = {
     "expected a single document": "write one recipe in each file, without ---",
     "expected <block end>": "put keys of one level in one column",
 }
+_TOO_DEEP = ("found too many levels", "write it flat")
 MAX_DEPTH = 12
 MAX_VALUES = 20_000  # a recipe has some hundreds; what has more is no recipe
 
@@ -97,6 +98,8 @@ def read_yaml(text: str, name: str) -> Document:
         if mark is not None:
             document.lines[()] = mark.line + 1
         found = " ".join(filter(None, (error.context, error.problem)))
+        if "nesting depth" in found:  # PyYAML 6.0.4 counts before we do
+            raise document.error((), *_TOO_DEEP) from None
         todo = next((_HINTS[h] for h in _HINTS if h in found), "mend the syntax here")
         raise document.error((), f"not YAML: {found}", todo) from None
     except yaml.YAMLError as error:
@@ -121,7 +124,7 @@ def _refuse_size(text: str, document: Document) -> None:
             mark = event.start_mark
             document.lines[()] = 1 if mark is None else mark.line + 1
             if depth > MAX_DEPTH:
-                raise document.error((), "found too many levels", "write it flat")
+                raise document.error((), *_TOO_DEEP)
             found = f"found more than {MAX_VALUES:,} values"
             raise document.error((), found, "split the file")
 

@@ -161,7 +161,7 @@ class TestWrongUsage:
 
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.count("\n") == 1
-        assert f"{path}:5: year: found 1e-4, which YAML reads as text" in done.stderr
+        assert f"{path}:6: year: found 1e-4, which YAML reads as text" in done.stderr
 
     @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
     @pytest.mark.parametrize("command", ["recipe", "check"])
