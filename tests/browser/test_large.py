@@ -126,5 +126,6 @@ def test_the_charts_open_and_scroll(
     took = time.monotonic() - began
     page.screenshot(path=screenshots / "large-charts.png")
     print(f"\ncharts of {TRIALS} trials: open {opened:.1f} s, scrolled {took:.1f} s")
+    page.close()
 
-    assert took < 6 * MOST_S
+    assert took < PATIENCE_S
