@@ -57,7 +57,7 @@ class Pending:
         To be called once, from any thread. ``None`` if the tensors that were copied
         are not the layers' own any more, which nobody has looked at yet.
         """
-        hosts = {device: slot.wait().copy() for device, slot in self._slots.items()}
+        hosts = {device: slot.wait() for device, slot in self._slots.items()}
         self._release(self._slots)
         if self._distrust is not None and not self._layout.is_current():
             self._distrust()
@@ -165,16 +165,20 @@ class Capture:
 
     def _give_back(self, slots: Mapping[torch.device, Slot]) -> None:
         for device, slot in slots.items():
-            self._free[device].append(slot)
+            if device.type != "cpu":
+                self._free[device].append(slot)
 
     def _take_slots(self, layout: Layout) -> dict[torch.device, Slot] | None:
         taken: dict[torch.device, Slot] = {}
         for device, nbytes in layout.nbytes.items():
+            if device.type == "cpu":
+                taken[device] = HostSlot(nbytes)
+                continue
             free = self._free.setdefault(device, deque())
             slot = free.popleft() if free else None
             if slot is None:
                 made = self._made.get(device, 0)
-                if device.type != "cpu" and made >= SLOTS:
+                if made >= SLOTS:
                     self._give_back(taken)
                     return None
                 self._made[device] = made + 1
@@ -184,8 +188,6 @@ class Capture:
         return taken
 
     def _new_slot(self, device: torch.device, nbytes: int) -> Slot:
-        if device.type == "cpu":
-            return HostSlot(nbytes)
         if device not in self._sides:
             self._sides[device] = self._new_side(device)
         return DeviceSlot(device, nbytes, self._sides[device])

@@ -81,8 +81,8 @@ class Layout:
         mean_dtypes: of each layer's running mean.
         unread: layers whose counts of updates are left out.
         seen: the tensors, group by group.
-        views: the same as numpy sees them, ``None`` for those on a device. They are
-            kept, since making them costs more than copying what they show.
+        views: their bytes on the host, ``None`` for those on a device. They are kept,
+            since making them costs more than copying what they show.
     """
 
     def __init__(self, layers: Sequence[BatchNormLayer], counted: set[int]) -> None:
@@ -108,7 +108,7 @@ class Layout:
         everything = [group for each in self.groups.values() for group in each]
         self._sources = [source for group in everything for source in group.sources]
         self.seen: list[torch.Tensor] = []
-        self.views: list[npt.NDArray[Any] | None] = []
+        self.views: list[memoryview | None] = []
         self._checked: tuple[list[torch.Tensor], list[torch.Tensor], list[int]]
         self._see(self._found())
 
@@ -162,13 +162,13 @@ def turns(layers: Sequence[BatchNormLayer]) -> list[set[int]]:
     return [always | set(others[start : start + room]) for start in starts]
 
 
-def _view(tensor: torch.Tensor) -> npt.NDArray[Any] | None:
+def _view(tensor: torch.Tensor) -> memoryview | None:
     if tensor.device.type != "cpu":
         return None
     plain = tensor.detach()
     if plain.dtype == torch.bfloat16:  # numpy has no such type
         plain = plain.view(torch.int16)
-    return plain.numpy().reshape(-1)
+    return plain.numpy().reshape(-1).data
 
 
 def _decode(packed: Bytes, dtype: torch.dtype) -> npt.NDArray[Any]:

@@ -51,15 +51,21 @@ class RunSoFar:
 class Pipeline:
     """One model's layers, from the copies of a step to what is logged of it.
 
+    Args:
+        publish: called from the worker with each step that something is known of.
+
     Attributes:
         layers: the layers that are watched now; empty if the model has none.
         dropped: due steps of which nothing is known: the GPU's copies of the ones
             before were still on their way, or the model was changed meanwhile.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, publish: Callable[[LoggedStep], None] = lambda logged: None
+    ) -> None:
         self.layers: list[BatchNormLayer] = []
         self.dropped = 0
+        self._publish = publish
         self._capture = Capture([])
         self._reduction = _Reduction()
         self._worker: Worker[LoggedStep] = Worker("paperstart-batchnorm")
@@ -97,7 +103,7 @@ class Pipeline:
         if pending is None:
             self.dropped += 1
             return
-        self._worker.give(partial(self._reduction, pending, step))
+        self._worker.give(partial(self._reduce, pending, step))
 
     def take(self, *, wait: bool = False) -> list[LoggedStep]:
         """The steps that are done, in order; with ``wait``, all of them."""
@@ -111,6 +117,12 @@ class Pipeline:
             else:
                 self.dropped += 1
         return done
+
+    def _reduce(self, pending: Pending, step: int) -> LoggedStep:
+        logged = self._reduction(pending, step)
+        if logged.summary:
+            self._publish(logged)
+        return logged
 
     def then(self, use: Callable[[RunSoFar], None]) -> None:
         """Call ``use`` from the worker once it has done the steps so far, if any."""

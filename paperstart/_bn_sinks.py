@@ -24,7 +24,13 @@ DESCRIPTION_TAG = "mlflow.note.content"
 
 
 class Sink(Protocol):
-    """One place that is told about a run. `put` is called from another thread."""
+    """One place that is told about a run. `put` is called from another thread.
+
+    Attributes:
+        in_background: whether numbers and alarms may come from another thread, too.
+    """
+
+    in_background: bool
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         """The numbers of one step, by their full names."""
@@ -52,6 +58,8 @@ class RunSink:
         run: the run.
         is_own: whether the run is to be flushed at the end; another closes it if not.
     """
+
+    in_background = True
 
     def __init__(self, run: RunLog, *, is_own: bool = False) -> None:
         self._run = run
@@ -89,7 +97,9 @@ class RunSink:
 
 
 class LoggerSink:
-    """Any other logger of Lightning's: it takes numbers."""
+    """Any other logger of Lightning's: it takes numbers, in the thread that trains."""
+
+    in_background = False
 
     def __init__(self, logger: Logger) -> None:
         self._logger = logger
@@ -115,6 +125,8 @@ class LoggerSink:
 
 class FolderSink:
     """A folder, where no MLflow run takes the files."""
+
+    in_background = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

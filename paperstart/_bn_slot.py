@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from paperstart._bn_layout import Bytes, Group
@@ -22,7 +21,7 @@ class Slot(Protocol):
         self,
         group: Group,
         tensors: Sequence[torch.Tensor],
-        views: Sequence[npt.NDArray[Any] | None],
+        views: Sequence[memoryview | None],
         is_after: bool,
     ) -> None:
         """Put a group's tensors, one after the other, in their place."""
@@ -31,31 +30,42 @@ class Slot(Protocol):
         """Start the copy to the host."""
 
     def wait(self) -> Bytes:
-        """Wait for the copy; the bytes are the slot's own, and change with it."""
+        """Wait for the copy, and take what has come."""
 
 
 class HostSlot:
-    """Room for what is on the host: one copy by numpy, with no call of torch."""
+    """Copies of what is on the host, of one step alone.
+
+    ``bytes.join`` takes two thirds of ``numpy.concatenate``'s time for hundreds of
+    small pieces, and calls nothing of torch's.
+    """
 
     def __init__(self, nbytes: int) -> None:
         self.nbytes = nbytes
-        self._host = np.empty(nbytes, np.uint8)
+        self._packed: dict[int, bytes] = {}
 
     def pack(
         self,
         group: Group,
         tensors: Sequence[torch.Tensor],
-        views: Sequence[npt.NDArray[Any] | None],
+        views: Sequence[memoryview | None],
         is_after: bool,
     ) -> None:
-        out = self._host[slice(*group.places[is_after])].view(views[0].dtype)  # type: ignore[union-attr]
-        np.concatenate(views, out=out)  # type: ignore[arg-type]
+        start, _ = group.places[is_after]
+        try:
+            packed = b"".join(views)  # type: ignore[arg-type]
+        except TypeError:  # one is a strided part of a larger tensor
+            packed = b"".join(view.tobytes() for view in views if view is not None)
+        self._packed[start] = packed
 
     def send(self) -> None:
         """Nothing to send."""
 
     def wait(self) -> Bytes:
-        return self._host
+        host = np.empty(self.nbytes, np.uint8)
+        for start, packed in self._packed.items():
+            host[start : start + len(packed)] = np.frombuffer(packed, np.uint8)
+        return host
 
 
 class Side(Protocol):
@@ -118,7 +128,7 @@ class DeviceSlot:
         self,
         group: Group,
         tensors: Sequence[torch.Tensor],
-        views: Sequence[npt.NDArray[Any] | None],
+        views: Sequence[memoryview | None],
         is_after: bool,
     ) -> None:
         start, stop = group.places[is_after]
@@ -133,7 +143,7 @@ class DeviceSlot:
 
     def wait(self) -> Bytes:
         self._wait()
-        return self._host.numpy()
+        return np.array(self._host.numpy())
 
 
 def side_of(device: torch.device) -> Side:

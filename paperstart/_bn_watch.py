@@ -43,7 +43,7 @@ class BatchNormWatch:
         self.is_closed = False
         self._every_n_steps = every_n_steps
         self._sinks: list[Sink] = []
-        self._pipeline = Pipeline()
+        self._pipeline = Pipeline(self._log_in_background)
         self._files = RunFiles(self._sinks)
         self._facts: list[LayerFacts] = []
         self._texts: dict[str, str] = {}
@@ -129,16 +129,23 @@ class BatchNormWatch:
                 self._files.write_facts(self._facts, sink)
         self._texts = self._texts or texts
 
+    def _log_in_background(self, logged: LoggedStep) -> None:
+        """Called from the worker: a run writes to disk, and may ask a server."""
+        self.alarms += logged.alarms
+        self._send(logged, [sink for sink in self._sinks if sink.in_background])
+
     def _log(self, steps: Sequence[LoggedStep]) -> None:
         for logged in steps:
-            values = {f"batchnorm/{n}": v for n, v in logged.summary.items()}
-            for sink in self._sinks:
-                sink.log_metrics(values, logged.step)
-            if logged.alarms:
-                self.alarms += logged.alarms
-                self._tell(lambda sink: sink.set_alarms(self.alarms))
+            self._send(logged, [s for s in self._sinks if not s.in_background])
             for alarm in logged.alarms:
                 warnings.warn(alarm.words, UserWarning, stacklevel=2)
+
+    def _send(self, logged: LoggedStep, sinks: Sequence[Sink]) -> None:
+        values = {f"batchnorm/{n}": v for n, v in logged.summary.items()}
+        for sink in sinks:
+            self._attempt(sink.log_metrics, values, logged.step)
+            if logged.alarms:
+                self._attempt(sink.set_alarms, self.alarms)
 
     def _tell(self, call: Callable[[Sink], None]) -> None:
         for sink in self._sinks:

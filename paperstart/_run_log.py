@@ -6,6 +6,7 @@ import functools
 import math
 import re
 import tempfile
+import threading
 import time
 import warnings
 from collections import Counter
@@ -61,6 +62,7 @@ class RunLog:
         self._nonfinite: Counter[str] = Counter()
         self._outbox = outbox_of(client)
         self._spool: Spool | None = None
+        self._opening = threading.Lock()
         self._refused = 0
         self._first_refusal = ""
 
@@ -165,14 +167,16 @@ class RunLog:
         self._refused = 0
 
     def _append(self, entry: dict[str, Any]) -> None:
-        if self._spool is None:
-            self._spool = self._outbox.open(self.run_id)
-        self._spool.append(entry)
+        self._opened().append(entry)
+
+    def _opened(self) -> Spool:
+        with self._opening:
+            if self._spool is None:
+                self._spool = self._outbox.open(self.run_id)
+            return self._spool
 
     def _queue_file(self, path: Path, folder: str | None) -> None:
-        if self._spool is None:
-            self._spool = self._outbox.open(self.run_id)
-        place = copy_into(self._spool, Path(path))
+        place = copy_into(self._opened(), Path(path))
         self._append({"file": place, "folder": folder})
 
     def _refuse(self, count: int, said: str) -> None:

@@ -205,6 +205,18 @@ class TestChangedModels:
             assert found[1].batches - found[0].batches == 1
             assert_equal(found[1], take_snapshot(layers))
 
+    def test_a_strided_buffer(self) -> None:
+        """Buffers that are every second number of a larger tensor are copied, too."""
+        net = network()
+        both = torch.rand(2 * net[0].num_features)
+        net[0].running_var = both[::2]
+        layers = find_batchnorm_layers(net)
+
+        found = captured(Capture(layers), lambda: net(torch.randn(8, 5)))
+
+        assert found is not None
+        assert_equal(found[1], take_snapshot(layers))
+
     def test_a_cast_within_a_step(self) -> None:
         """A model that is cast between the copies gives none, and no error."""
         net = network()

@@ -47,6 +47,8 @@ def tracked(store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.fixture
 def autolog(tracked: str) -> Iterator[str]:
     """Autologging, on as a user has it, and off again."""
+    # MLflow itself cannot autolog where there is ``lightning`` alone.
+    pytest.importorskip("pytorch_lightning")
     mlflow.pytorch.autolog(log_models=False, checkpoint=False, silent=True)
     yield tracked
     mlflow.pytorch.autolog(disable=True, silent=True)
