@@ -12,11 +12,14 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
+from paperstart._bn_alarms import alarms_markdown
 from paperstart._history import draw_attr, point_of
 from paperstart._scales import ratio
 from paperstart._show import shown
+from paperstart._sick import alarms_of
 from paperstart._study_facts import StudyFacts
 from paperstart._why import why
+from paperstart.tracking import FAILURE_TAG
 
 NOTE_TAG = "mlflow.note.content"
 _DRAWS = {
@@ -56,6 +59,15 @@ def child_note(
     if alarms:
         lines += ["", alarms]
     return "\n".join(lines)
+
+
+def finished_note(
+    study: Study, trial: FrozenTrial, facts: StudyFacts, tags: Mapping[str, str]
+) -> str:
+    """The description of a finished trial's run, which has the tags."""
+    result = result_line(study, trial, tags.get(FAILURE_TAG))
+    alarms = alarms_markdown((), "\n".join(alarms_of(tags)))
+    return child_note(study, trial, facts, result, alarms)
 
 
 def result_line(study: Study, trial: FrozenTrial, failure: str | None = None) -> str:

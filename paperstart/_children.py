@@ -93,7 +93,7 @@ def close_lost(study: Study, client: MlflowClient, runs: Mapping[int, Run]) -> i
         said = _why_lost(trial, run.data.tags)
         if said is None:
             continue
-        status = "KILLED" if trial is None else _true_status(trial)
+        status = "KILLED" if trial is None else true_status(trial)
         client.set_tag(run.info.run_id, LOST_TAG, said)
         client.set_terminated(run.info.run_id, status)
         closed += 1
@@ -117,7 +117,8 @@ def close_lost_parent(
     return True
 
 
-def _true_status(trial: FrozenTrial) -> str:
+def true_status(trial: FrozenTrial) -> str:
+    """How MLflow is to show the run of a trial that is over."""
     if is_interrupted(trial):
         return "KILLED"
     return STATUS.get(trial.state, "KILLED")

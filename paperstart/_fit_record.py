@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from optuna import TrialPruned
 
-from paperstart._adopt import Adopted
 from paperstart._bn_alarms import BatchNormAlarm
 from paperstart._bn_sinks import RunSink, logger_sinks
 from paperstart._bn_watch import BatchNormWatch
 from paperstart._datasets import log_datasets
 from paperstart._due import interval_of
+from paperstart._fit_run import FitRun
 from paperstart._gpu import GpuMeter
 from paperstart._logged import LoggedMetrics
 from paperstart._system import SystemMetrics
@@ -35,9 +35,9 @@ class FitRecord:
         trainer: Trainer,
         pl_module: LightningModule,
         every_n_steps: int | None,
-        adopted: Adopted | None = None,
+        fit_run: FitRun,
     ) -> None:
-        self.run, self._adopted = run, adopted
+        self.run, self._fit_run = run, fit_run
         self._batches = 0
         self._meter: GpuMeter | None = None
         self._system: SystemMetrics | None = None
@@ -98,21 +98,28 @@ class FitRecord:
         """Close the run with what really happened."""
         if isinstance(error, TrialPruned):
             self.run.set_tags({"paperstart.pruned": "true"})
-            return self.close("KILLED")
+            return self.close("KILLED", "Its fit was pruned.")
         self.run.set_tags(failure_tags(error))
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            return self.close("KILLED")
+            return self.close("KILLED", "Its fit was stopped.")
         self.run.log_text(failure_text(error), "traceback.txt")
-        return self.close("FAILED")
+        said = f"Its fit failed with `{type(error).__name__}`; see traceback.txt."
+        return self.close("FAILED", said)
 
-    def close(self, status: str) -> None:
-        """Write the table, stop the system metrics, and end the run."""
+    def close(self, status: str, said: str) -> None:
+        """Write the table, stop the system metrics, and end the run.
+
+        Args:
+            status: MLflow's word for how it ended.
+            said: the same in a sentence, for the description.
+        """
         for monitor in self._monitors:
             monitor.finish()
         self._batchnorm.close()
         if self._system is not None:
             self._system.finish()
-        adopted = self._adopted
+        self._fit_run.describe_end(self.run, said, self.alarms)
+        adopted = self._fit_run.adopted
         if adopted is None:
             return self.run.close(status)
         self.run.close()  # its owner ends it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -14,10 +14,12 @@ from mlflow.exceptions import MlflowException
 from optuna import Trial
 
 from paperstart._adopt import Adopted, adopted_run
+from paperstart._bn_alarms import BatchNormAlarm, alarms_markdown
 from paperstart._child_note import NOTE_TAG, child_note
 from paperstart._children import children_of, close_lost, worker_tag
 from paperstart._cost import COST_ATTR
 from paperstart._fit_params import beside, params_of
+from paperstart._keeper import keep
 from paperstart._provenance import (
     CONFIG_TAG,
     code_tags,
@@ -25,6 +27,7 @@ from paperstart._provenance import (
     environment_text,
     recipe_file,
 )
+from paperstart._sick import ALARMS_TAG
 from paperstart._store import (
     ensure_experiment,
     ensure_parent,
@@ -154,14 +157,25 @@ class FitRun:
         trial = self.trial
         if trial is not None:
             remember(trial.study, self._recipe, self._names)
-            note = child_note(trial.study, trial, recall(trial.study))
-            tags[NOTE_TAG] = note
-        log.set_tags(tags)
+        log.set_tags({**tags, **self._note_tag()})
         if log.is_resumed:
             return
         log.log_text(environment_text(), "environment.txt")
         if self._recipe is not None:
             log.log_text(recipe_file(self._recipe), f"{self._recipe.id}.yaml")
+
+    def describe_end(
+        self, log: RunLog, said: str, alarms: Sequence[BatchNormAlarm]
+    ) -> None:
+        """Say in the description how the fit ended; the trial's value comes later."""
+        earlier = log.known_tags.get(ALARMS_TAG, "") if log.is_resumed else ""
+        log.set_tags(self._note_tag(said, alarms_markdown(alarms, earlier)))
+
+    def _note_tag(self, said: str | None = None, alarms: str = "") -> dict[str, str]:
+        if self.trial is None:
+            return {}
+        study = self.trial.study
+        return {NOTE_TAG: child_note(study, self.trial, recall(study), said, alarms)}
 
     def _reopen(self, client: MlflowClient, resumed: str | None) -> Run | None:
         """The run to go on in, running again, or ``None`` if there is none."""
@@ -197,6 +211,7 @@ class FitRun:
         tags |= trial_tags(trial, study)
         run_id = start_run(client, experiment_id, trial_name(trial), tags, parent_id)
         trial.set_user_attr(RUN_ATTR, run_id)
+        keep(trial, client, experiment_id, parent_id)
         return run_id
 
     def _take_in(self, client: MlflowClient, run: Run) -> None:
@@ -211,11 +226,12 @@ class FitRun:
                     client, self.uri, experiment_id, study, self._recipe_tag()
                 )
                 tags["mlflow.parentRunId"] = parent_id
+                keep(trial, client, experiment_id, parent_id)
             trial.set_user_attr(RUN_ATTR, run.info.run_id)
         for key, value in tags.items():
             client.set_tag(run.info.run_id, key, value)
 
-    def _recipe_tag(self) -> dict[str, Any]:
+    def _recipe_tag(self) -> dict[str, str]:
         if self._recipe is None:
             return {}
         return {"paperstart.recipe": self._recipe.id}

@@ -10,8 +10,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.study import Study
 
-from paperstart._children import children_of, close_lost
+from paperstart._child_note import NOTE_TAG, finished_note
+from paperstart._children import children_of, close_lost, true_status
+from paperstart._study_facts import recall
 from paperstart.figures import Report, study_report
+from paperstart.tracking import VALUE_METRIC
 
 PAGE = "report.html"
 
@@ -28,7 +31,30 @@ def refresh_report(
         runs = children_of(client, experiment_id, parent_id)
     report = study_report(study, runs)
     write_to_run(report, client, parent_id, runs)
+    write_results(study, client, runs)
     return report
+
+
+def write_results(study: Study, client: MlflowClient, runs: Mapping[int, Run]) -> None:
+    """What each finished trial reached, beside the paper's, on its own run.
+
+    When its fit ended nobody knew: the value comes later, and so may the paper's. A
+    trial may also have failed after its fit.
+    """
+    facts = recall(study)
+    for trial in study.get_trials(deepcopy=False):
+        run = runs.get(trial.number)
+        if run is None or not trial.state.is_finished():
+            continue
+        run_id, tags = run.info.run_id, run.data.tags
+        note = finished_note(study, trial, facts, tags)
+        if note != tags.get(NOTE_TAG):
+            client.set_tag(run_id, NOTE_TAG, note)
+        status = true_status(trial)
+        if run.info.status == "FINISHED" != status:
+            client.set_terminated(run_id, status, run.info.end_time)
+        if trial.value is not None and VALUE_METRIC not in run.data.metrics:
+            client.log_metric(run_id, VALUE_METRIC, trial.value, step=0)
 
 
 def write_to_run(

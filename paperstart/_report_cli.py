@@ -15,7 +15,7 @@ from optuna.study import Study
 
 from paperstart._children import close_lost, close_lost_parent, runs_of
 from paperstart._outbox import outbox_of
-from paperstart._parent_report import write_to_run
+from paperstart._parent_report import write_results, write_to_run
 from paperstart._search_cli import quiet
 from paperstart._spool_folder import (
     spool_folder,
@@ -53,6 +53,7 @@ def run_report(
     if found is not None:
         client, parent_id, runs = found
         write_to_run(report, client, parent_id, runs)
+        write_results(study, client, runs)
     print(path)
 
 

@@ -14,6 +14,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from paperstart._history import is_interrupted
+from paperstart.tracking import FAILURE_TAG
 
 ALARMS_TAG = "paperstart.alarms"
 """Run tag: the alarms of a run, one a line."""
@@ -61,7 +62,7 @@ def alarms_of(tags: Mapping[str, str]) -> list[str]:
 def _failure(trial: FrozenTrial, run: Run | None) -> Sequence[str]:
     if trial.state != TrialState.FAIL or is_interrupted(trial):
         return ()
-    kind = None if run is None else run.data.tags.get("paperstart.failure")
+    kind = None if run is None else run.data.tags.get(FAILURE_TAG)
     if kind is None:
         return ("Failed; nobody wrote down why.",)
     return (f"Failed with {kind}; its run has traceback.txt.",)

@@ -16,7 +16,6 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import mlflow
 from filelock import FileLock, Timeout
@@ -25,6 +24,7 @@ from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
 
+from paperstart._probe import wait_until_it_answers
 from paperstart.errors import TrackingError
 
 STUDY_TAG = "paperstart.study"
@@ -74,9 +74,17 @@ def sqlite_path(uri: str) -> Path | None:
 def open_store(uri: str) -> MlflowClient:
     """A client for ``uri``, whose SQLite schema is there when this returns.
 
+    A server that is away is waited for: MLflow itself would try for minutes, silently.
+
     Raises:
         TrackingError: the store cannot be opened.
     """
+    said = wait_until_it_answers(uri, lambda: False)
+    if said is not None:
+        raise TrackingError(
+            f"MLflow at {uri} does not answer ({said}). Start the server, or name "
+            f"another store."
+        )
     path = sqlite_path(uri)
     key = (os.getpid(), uri)
     try:
@@ -126,7 +134,7 @@ def ensure_parent(
     uri: str,
     experiment_id: str,
     study_name: str,
-    tags: Mapping[str, Any] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> str:
     """The id of the study's one parent run, created if there is none."""
     found = find_parent(client, experiment_id, study_name)
@@ -175,7 +183,7 @@ def start_run(
     client: MlflowClient,
     experiment_id: str,
     name: str | None,
-    tags: Mapping[str, Any],
+    tags: Mapping[str, str],
     parent_id: str | None = None,
 ) -> str:
     """Create a running run; a child if ``parent_id`` is given. Returns its id."""

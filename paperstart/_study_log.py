@@ -7,14 +7,14 @@ objective used the callback, and keeps the parent run's summary.
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable
 
 from mlflow.exceptions import MlflowException
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from paperstart._child_note import NOTE_TAG, child_note, result_line
+from paperstart._child_note import NOTE_TAG, finished_note
 from paperstart._children import (
     STATUS,
     children_of,
@@ -22,8 +22,9 @@ from paperstart._children import (
     worker_tag,
 )
 from paperstart._history import draw_attr, is_interrupted
+from paperstart._keeper import leave_to_search
 from paperstart._parent_report import refresh_report
-from paperstart._probe import probe
+from paperstart._probe import wait_until_it_answers
 from paperstart._provenance import (
     CONFIG_TAG,
     code_tags,
@@ -31,7 +32,6 @@ from paperstart._provenance import (
     environment_text,
     recipe_file,
 )
-from paperstart._sick import alarms_of
 from paperstart._store import (
     ensure_experiment,
     ensure_parent,
@@ -44,6 +44,7 @@ from paperstart.recipe import Recipe
 from paperstart.tracking import (
     RUN_ATTR,
     TRACKING_URI_ATTR,
+    VALUE_METRIC,
     RunLog,
     failure_tags,
     failure_text,
@@ -54,7 +55,6 @@ from paperstart.tracking import (
 )
 
 _logger = logging.getLogger(__name__)
-_WAIT_S = 2.0
 
 
 class StudyLog:
@@ -86,6 +86,7 @@ class StudyLog:
         close_lost(study, self._client, runs)
         self._client.update_run(self.parent_id, "RUNNING")
         self._parent = RunLog(self._client, self.parent_id)
+        leave_to_search(self.parent_id)
         for key, value in worker_tag().items():
             # At once, so that whoever comes after a killed search can tell.
             self._client.set_tag(self.parent_id, key, value)
@@ -93,15 +94,7 @@ class StudyLog:
 
     def wait_for_store(self, gives_up: Callable[[], bool]) -> None:
         """Before a trial: wait for a server that is away, which could make no run."""
-        said = False
-        while probe(self.uri) is not None and not gives_up():
-            if not said:
-                _logger.warning(
-                    "MLflow at %s does not answer; the next trial waits for it.",
-                    self.uri,
-                )
-                said = True
-            time.sleep(_WAIT_S)
+        wait_until_it_answers(self.uri, gives_up, math.inf)
 
     def begin(self, trial: Trial) -> None:
         """Refresh the report, if the trial is the first of a new round."""
@@ -163,15 +156,18 @@ class StudyLog:
         log = self._log_of(trial)
         log.log_params(param_values(trial.params, self._recipe))
         if trial.state == TrialState.COMPLETE and trial.value is not None:
-            log.log_metrics({"best/objective": trial.value}, 0)
+            log.log_metrics({VALUE_METRIC: trial.value}, 0)
         if trial.state == TrialState.PRUNED:
             log.set_tags({"paperstart.pruned": "true"})
         status = "KILLED" if is_interrupted(trial) else STATUS[trial.state]
         if status == "FAILED" and error is not None:
             log.set_tags(failure_tags(error))
             log.log_text(failure_text(error), "traceback.txt")
-        said = None if error is None else type(error).__name__
-        log.set_tags({NOTE_TAG: self._note(trial, said, log.known_tags)})
+        tags = dict(log.known_tags)
+        if error is not None:
+            tags |= failure_tags(error)
+        note = finished_note(self._study, trial, recall(self._study), tags)
+        log.set_tags({NOTE_TAG: note})
         log.close(status)
 
     def close(self, interrupted: bool) -> None:
@@ -187,16 +183,3 @@ class StudyLog:
             return RunLog(self._client, run_id, self._client.get_run(run_id))
         except MlflowException:
             return RunLog(self._client, run_id)
-
-    def _note(
-        self, trial: FrozenTrial, failure: str | None, tags: Mapping[str, str]
-    ) -> str:
-        alarms = alarms_of(tags)
-        words = "\n".join(["### Alarms", "", *(f"- {word}" for word in alarms)])
-        return child_note(
-            self._study,
-            trial,
-            recall(self._study),
-            result_line(self._study, trial, failure),
-            words if alarms else "",
-        )

@@ -97,7 +97,7 @@ class PaperStartCallback(Callback):
             trainer,
             pl_module,
             self._every_n_steps,
-            self._fit_run.adopted,
+            self._fit_run,
         )
         self._fit.start(trainer, self._system_interval_s)
 
@@ -164,7 +164,10 @@ class PaperStartCallback(Callback):
         """Close the run as finished."""
         fit = self._end(trainer)
         if fit is not None:
-            fit.close("FINISHED")
+            best, reached = self._report.best, ""
+            if best is not None:
+                reached = f"; {self._monitor} was {best:.6g} at best"
+            fit.close("FINISHED", f"Its fit has ended{reached}.")
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -180,7 +183,7 @@ class PaperStartCallback(Callback):
         """Close the run of a fit that was left without a word, as by a tuner."""
         fit = self._end(trainer)
         if fit is not None:
-            fit.close("KILLED")
+            fit.close("KILLED", "Its fit was left before its end.")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at what there is, to tell the test's own metrics from it."""

@@ -19,8 +19,10 @@ from paperstart._scales import ratio
 from paperstart.recipe import Recipe
 
 __all__ = [
+    "FAILURE_TAG",
     "RUN_ATTR",
     "TRACKING_URI_ATTR",
+    "VALUE_METRIC",
     "RunLog",
     "clean_key",
     "failure_tags",
@@ -34,8 +36,12 @@ __all__ = [
 
 RUN_ATTR = "paperstart.run_id"
 """Trial attribute: the MLflow run of the trial."""
+FAILURE_TAG = "paperstart.failure"
+"""Run tag: the type of the exception that a run ended with."""
 TRACKING_URI_ATTR = "paperstart.tracking_uri"
 """Study attribute: where the study's runs are tracked."""
+VALUE_METRIC = "best/objective"
+"""Metric of a trial's run: the trial's value."""
 
 _SECTIONS = {
     "train": "train",
@@ -94,17 +100,20 @@ def trial_name(trial: BaseTrial) -> str:
     return f"trial {trial.number}{suffix}"
 
 
-def trial_tags(trial: BaseTrial, study_name: str) -> dict[str, Any]:
-    """Which trial a run is, and how its values came about."""
+def trial_tags(trial: BaseTrial, study_name: str) -> dict[str, str]:
+    """Which trial a run is, and how its values came about.
+
+    All of them texts: a server, unlike a SQLite store, takes nothing else.
+    """
     draw = draw_attr(trial)
     tags = {
         "paperstart.study": study_name,
-        "paperstart.trial": trial.number,
+        "paperstart.trial": str(trial.number),
         "paperstart.published": str(draw.get("point") is not None).lower(),
     }
     if draw:
-        tags["paperstart.round"] = draw["round"]
-        tags["paperstart.draw"] = draw["kind"]
+        tags["paperstart.round"] = str(draw["round"])
+        tags["paperstart.draw"] = str(draw["kind"])
     return tags
 
 
@@ -112,12 +121,12 @@ def is_run_of(run: Run, trial: BaseTrial, study_name: str) -> bool:
     """Whether a run is this trial's; Optuna's retry has the first one's attributes."""
     own = trial_tags(trial, study_name)
     same = ("paperstart.trial", "paperstart.study")
-    return all(run.data.tags.get(key) == str(own[key]) for key in same)
+    return all(run.data.tags.get(key) == own[key] for key in same)
 
 
 def failure_tags(error: BaseException) -> dict[str, str]:
     """What a run that ended early says of why."""
-    return {"paperstart.failure": type(error).__name__}
+    return {FAILURE_TAG: type(error).__name__}
 
 
 def failure_text(error: BaseException) -> str:

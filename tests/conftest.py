@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["PAPERSTART_SPOOL"] = tempfile.mkdtemp(prefix="paperstart-spool-")
+atexit.register(shutil.rmtree, os.environ["PAPERSTART_SPOOL"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +31,15 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     for name in ("TRACKING_URI", "EXPERIMENT_NAME", "EXPERIMENT_ID", "RUN_ID"):
         monkeypatch.delenv(f"MLFLOW_{name}", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_reports_at_exit() -> Iterator[None]:
+    """The report of a test's study is not made when pytest ends: its store is gone."""
+    yield
+    keeper = sys.modules.get("paperstart._keeper")
+    if keeper is not None:
+        keeper._keepers.clear()
 
 
 @pytest.fixture(scope="session")

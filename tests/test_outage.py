@@ -11,7 +11,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,17 +21,22 @@ from typing import Any
 import pytest
 from lit import Callback, Trainer
 from mlflow import MlflowClient
+from optuna import Trial
+from optuna.trial import TrialState
 from server import Server
 from tiny import BATCHES, Net, fit, history
 from torch import Tensor
 
-from paperstart import PaperStartCallback
+from paperstart import PaperStartCallback, load_recipe
 from paperstart._outbox import outbox_of
 from paperstart._run_log import RunLog
 from paperstart._send import send
 from paperstart._spool import LIMIT_VARIABLE
 from paperstart._spool_folder import store_folder, waiting_runs
 from paperstart._store import ensure_experiment, open_store, start_run
+from paperstart.errors import TrackingError
+from paperstart.search import Search
+from paperstart.tracking import RUN_ATTR
 
 EPOCHS = 10
 STEPS = EPOCHS * BATCHES
@@ -149,6 +156,83 @@ class TestInOneTraining:
         server.start()
         assert_all_sent(server.uri, callback.run_id)
         assert_complete(server.uri, callback.run_id)
+
+
+@pytest.mark.outage
+class TestAtTheStart:
+    """A fit that begins while the server is away waits for it."""
+
+    @staticmethod
+    def back_in(seconds: float, server: Server) -> threading.Timer:
+        """Have the server started again, while somebody waits for it."""
+        timer = threading.Timer(seconds, server.start)
+        timer.start()
+        return timer
+
+    def test_the_next_fit_waits(
+        self, server: Server, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A server that has answered before is waited for, and all of it arrives."""
+        train(PaperStartCallback(tracking_uri=server.uri), At(), epochs=1)
+        server.kill()
+        timer = self.back_in(5, server)
+        callback = PaperStartCallback(tracking_uri=server.uri)
+
+        train(callback, At(), epochs=1)
+
+        timer.join()
+        assert "does not answer" in caplog.text
+        assert "waiting" in caplog.text
+        assert_all_sent(server.uri, callback.run_id)
+        assert_complete(server.uri, callback.run_id, BATCHES)
+
+    def test_a_search_waits(self, server: Server, tmp_path: Path) -> None:
+        """Between two trials: none fails, and each has its run."""
+        timers: list[threading.Timer] = []
+
+        def objective(trial: Trial) -> float:
+            rate = trial.suggest_float("learning_rate", 1e-3, 1, log=True)
+            made = train(PaperStartCallback(trial=trial), At(), epochs=1)
+            if trial.number == 0:
+                server.kill()
+                timers.append(self.back_in(5, server))
+            return float(made.callback_metrics["val_acc"]) * rate
+
+        search = Search(
+            objective=objective,
+            recipe=load_recipe("resnet20-cifar10"),
+            study_name="away",
+            storage=f"sqlite:///{tmp_path / 'study.db'}",
+            tracking_uri=server.uri,
+            pruner="none",
+            seed=0,
+        )
+        with warnings.catch_warnings():  # of the first trial's end, that it waits
+            warnings.simplefilter("ignore", RuntimeWarning)
+            result = search.run(3)
+        timers[0].join()
+
+        states = [trial.state for trial in result.study.trials]
+        assert states == [TrialState.COMPLETE] * 3
+        for trial in result.study.trials:
+            assert_all_sent(server.uri, trial.user_attrs[RUN_ATTR])
+            assert_complete(server.uri, trial.user_attrs[RUN_ATTR], BATCHES)
+        client = MlflowClient(server.uri)
+        parent = client.get_run(result.parent_id)
+        assert parent.info.status == "FINISHED"
+        assert "best/objective" in parent.data.metrics
+        names = {file.path for file in client.list_artifacts(result.parent_id)}
+        assert "report.html" in names
+
+    def test_a_server_that_was_never_there(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A wrong address is not waited for long, and the error says what to do."""
+        monkeypatch.setattr("paperstart._probe.FIRST_S", 1.0)
+        callback = PaperStartCallback(tracking_uri="http://127.0.0.1:9")
+
+        with pytest.raises(TrackingError, match=r"does not answer .* Start the server"):
+            train(callback, At(), epochs=1)
 
 
 SCRIPT = """
