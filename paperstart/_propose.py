@@ -27,6 +27,8 @@ STEPS, STEP_POINTS, STEP = 6, 60, 0.15
 WORTH = 0.03
 """An improvement counts from here, in spreads of the losses: below it is noise."""
 
+_SAME = 1e-9  # nearer than this, two points are one
+
 
 def propose(
     cube: Cube,
@@ -57,19 +59,24 @@ def propose(
         wandered(cube, start, lengths, rng, AROUND // len(starts)) for start in starts
     ]
     points = cube.snapped(np.concatenate([cube.random(rng, EVERYWHERE), *around]))
-    promise = model.improvement(columns(points), below)
+
+    def promise_of(points: Array) -> Array:
+        """What the model expects of points; nothing of those that were tried."""
+        known = (np.abs(points[:, None] - tried).max(axis=2) < _SAME).any(axis=1)
+        return np.where(known, -1.0, model.improvement(columns(points), below))
+
+    promise = promise_of(points)
     for step in range(STEPS):
         best = np.argsort(-promise, kind="stable")[:CENTERS]
         points, promise = points[best], promise[best]
         size = STEP * 0.5**step
         moved = cube.snapped(_moved(cube, points, size, rng))
         points = np.concatenate([points, moved])
-        more = model.improvement(columns(moved), below)
-        promise = np.concatenate([promise, more])
-    for i in np.argsort(-promise, kind="stable"):
-        if not (np.abs(tried - points[i]).max(axis=1) < 1e-9).any():
-            return np.asarray(points[i])
-    return np.asarray(cube.snapped(wandered(cube, starts[0], lengths, rng, 1))[0])
+        promise = np.concatenate([promise, promise_of(moved)])
+    best_of_all = int(np.argmax(promise))
+    if promise[best_of_all] < 0:
+        return np.asarray(cube.snapped(wandered(cube, starts[0], lengths, rng, 1))[0])
+    return np.asarray(points[best_of_all])
 
 
 def wandered(

@@ -166,7 +166,7 @@ class TestTrials:
         assert trial_name(trial) == "trial 0"
         assert trial_tags(trial, "s") == {
             "paperstart.study": "s",
-            "paperstart.trial": 0,
+            "paperstart.trial": "0",
             "paperstart.published": "false",
         }
 
@@ -190,7 +190,7 @@ class TestRunLog:
         for step in range(5):
             log.log_metrics({"train/loss": step / 2, "train/acc@1": 1}, step)
         log.log_params({"lr": 0.1, "betas": [0.9, 0.99]})
-        log.set_tags({"paperstart.trial": 3})
+        log.set_tags({"paperstart.trial": "3"})
         log.log_file(tmp_path / "note.txt", "folder")
         log.log_text("a text", "text.txt")
         log.close("FINISHED")

@@ -27,6 +27,8 @@ from search_tables import Benchmark, Config, Floats, Space, families
 QUALITIES = ("good", "typical", "bad", "adversarial")
 PERCENTILES = {"good": 0.25, "typical": 0.5, "bad": 1.0}
 """Where each quality stands among the other data sets' recipes, the best at 0."""
+PORTFOLIO = (0.25, 0.5, 0.75)
+"""Where the recipes of a search that is given three of them stand."""
 
 RANDOM, WORST_OF, SEARCHED = 2_000, 200, 10_000
 """Random configurations: for a recipe, for a bad one, and for a surrogate's best."""
@@ -36,13 +38,14 @@ WORST_REGRET = 2.0
 
 @dataclass(frozen=True)
 class Task:
-    """A data set to search on, with a recipe of each quality."""
+    """A data set to search on, with a recipe of each quality, and three together."""
 
     name: str
     benchmark: Benchmark
     best: float
     median: float
     recipes: dict[str, Config]
+    portfolio: list[Config]
 
     def value(self, config: Config) -> float:
         """What a training reaches, in the benchmark's own unit: what samplers see."""
@@ -60,12 +63,13 @@ def tasks(lcbench: Path | None, cache: Path | None, only: list[str]) -> list[Tas
     known = json.loads(cache.read_text()) if cache and cache.exists() else {}
     found = []
     for family, benchmarks in families(lcbench).items():
-        if family not in known:
+        facts = known.get(family, {})  # those of an older file lack a portfolio
+        if not facts or any("portfolio" not in each for each in facts.values()):
             known[family] = prepared(family, benchmarks)
             if cache is not None:
                 cache.write_text(json.dumps(known, indent=1))
-        for name, facts in known[family].items():
-            task = Task(f"{family}/{name}", benchmarks[name], **facts)
+        for name, each in known[family].items():
+            task = Task(f"{family}/{name}", benchmarks[name], **each)
             if not only or task.name.startswith(tuple(only)):
                 found.append(task)
     return found
@@ -90,10 +94,16 @@ def prepared(family: str, benchmarks: dict[str, Benchmark]) -> dict[str, Any]:
     for name, benchmark in benchmarks.items():
         others = [recipe for other, recipe in recipes.items() if other != name]
         order = np.argsort(-benchmark.values(others), kind="stable")
+        ranked = [others[k] for k in order]
         for quality, share in PERCENTILES.items():
-            chosen = others[order[round(share * (len(others) - 1))]]
-            facts[name]["recipes"][quality] = chosen
+            facts[name]["recipes"][quality] = at(ranked, share)
+        facts[name]["portfolio"] = [at(ranked, share) for share in PORTFOLIO]
     return facts
+
+
+def at(ranked: Sequence[Config], share: float) -> Config:
+    """The recipe at ``share`` of the way from the best to the worst."""
+    return ranked[round(share * (len(ranked) - 1))]
 
 
 def refined(
