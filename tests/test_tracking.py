@@ -153,9 +153,9 @@ class TestTrials:
         first, second = (trial_tags(trial, "s") for trial in trials)
 
         assert first["paperstart.study"] == "s"
-        assert first["paperstart.trial"] == 0
+        assert first["paperstart.trial"] == "0"
         assert first["paperstart.published"] == "true"
-        assert first["paperstart.round"] == 1
+        assert first["paperstart.round"] == "1"
         assert second["paperstart.published"] == "false"
         assert [trial_name(t) for t in trials] == ["trial 0 (published)", "trial 1"]
 
