@@ -23,9 +23,10 @@ import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler
 from overhead import measured
+from search import Peers
 from search_disturbed import QUIET, Disturbance, disturbed, given
 from search_figures import ratio, table
-from search_samplers import GP, OURS, PEERS, RANDOM, names, search
+from search_samplers import GP, OURS, PEERS, RANDOM, names
 from search_tables import Config, Floats
 from search_tasks import QUALITIES, Task, tasks
 
@@ -47,8 +48,8 @@ MILLISECONDS = {100: 10.0, 1_000: 25.0, 10_000: 25.0}
 class Regrets:
     """Mean regrets of searches, each made once: shape (tasks, trials)."""
 
-    def __init__(self, chosen: list[Task], seeds: int) -> None:
-        self._tasks, self._seeds = chosen, seeds
+    def __init__(self, chosen: list[Task], seeds: int, peers: Peers) -> None:
+        self._tasks, self._seeds, self._peers = chosen, seeds, peers
         self._known: dict[tuple[str, str], Floats] = {}
         self._milliseconds: dict[str, list[float]] = {}
 
@@ -56,8 +57,7 @@ class Regrets:
         """Of a sampler in quiet searches."""
 
         def once(task: Task, seed: int) -> Floats:
-            recipe, space = task.recipes[quality], task.benchmark.space
-            values, seconds = search(name, space, recipe, task.value, seed, TRIALS)
+            values, seconds = self._peers.search(name, task, quality, seed, TRIALS)
             self._milliseconds.setdefault(name, []).append(1e3 * seconds / TRIALS)
             return task.regret(values)
 
@@ -87,6 +87,7 @@ class Regrets:
             ]
             shape = len(self._tasks), self._seeds, TRIALS
             self._known[key] = np.reshape(found, shape).mean(1)
+            self._peers.keep()
         return self._known[key]
 
 
@@ -96,8 +97,13 @@ def made(name: str, recipes: list[Config], seed: int) -> BaseSampler:
     return PaperStartSampler(published=recipes, seed=seed)
 
 
-def rows(regrets: Regrets, gp: bool) -> Iterator[list[str]]:
-    """The table's rows: what is compared, after how many trainings, aim, measured."""
+def rows(regrets: Regrets, with_gp: Regrets | None) -> Iterator[list[str]]:
+    """The table's rows: what is compared, after how many trainings, aim, measured.
+
+    Args:
+        regrets: of all seeds.
+        with_gp: of those that Optuna's GP is given the time for.
+    """
     peers = [name for name in names(gp=False) if name in PEERS]
     aims = {TYPICAL: {10: 0.45, 20: 0.30}, "good": {10: 0.70, 20: 0.50}}
     for quality, each in aims.items():
@@ -107,16 +113,16 @@ def rows(regrets: Regrets, gp: bool) -> Iterator[list[str]]:
             best = min(others, key=lambda other: float(other.mean()))
             what = f"{quality} recipe, to the best of {len(peers)} that start from it"
             yield row(what, after, aim, ours[:, after - 1], best)
-    if gp:
+    if with_gp is not None:
         both = [
-            np.mean([regrets.quiet(name, quality) for quality in QUALITIES], axis=0)
+            np.mean([with_gp.quiet(name, quality) for quality in QUALITIES], axis=0)
             for name in (OURS, GP)
         ]
         for after in (10, 20):
             ours, other = (each[:, after - 1] for each in both)
             what = "all four qualities, to Optuna's GP on warped scales"
             yield row(what, after, 0.85, ours, other)
-        cost = regrets.milliseconds(OURS) / regrets.milliseconds(GP)
+        cost = with_gp.milliseconds(OURS) / with_gp.milliseconds(GP)
         yield ["its time per suggestion, to that GP's", "", "0.1", f"{cost:.3f}"]
     ours, other = regrets.quiet(OURS, "adversarial"), regrets.quiet(RANDOM, TYPICAL)
     for after, aim in {5: 1.1, 10: 0.5}.items():
@@ -155,8 +161,9 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--lcbench", type=Path, metavar="FOLDER", help="YAHPO's files")
-    parser.add_argument("--gp", action="store_true", help="also Optuna's GP; hours")
+    parser.add_argument("--gp", type=int, default=0, help="seeds of Optuna's GP; hours")
     parser.add_argument("--cache", type=Path, metavar="FILE", help="keeps the tasks")
+    parser.add_argument("--peers", type=Path, metavar="FILE", help="keeps the others'")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", module="flaml")
@@ -164,7 +171,10 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     chosen = tasks(options.lcbench, options.cache, [])
     print(f"{len(chosen)} tasks, {options.seeds} seeds.\n")
-    found = [*rows(Regrets(chosen, options.seeds), options.gp), *milliseconds()]
+    peers = Peers(options.peers)
+    regrets = Regrets(chosen, options.seeds, peers)
+    with_gp = Regrets(chosen, options.gp, peers) if options.gp else None
+    found = [*rows(regrets, with_gp), *milliseconds()]
     print(table(["what", "after", "aim, at most", "measured"], found))
 
 
