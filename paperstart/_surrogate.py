@@ -2,13 +2,15 @@
 
 A Gaussian process in plain numpy, small enough to be fitted anew for every trial. Its
 length scales are not one best guess but a handful of good ones, weighted by how well
-they explain the trials: after five trainings, one guess would be far too sure.
+they explain the trials: after five trainings, one guess would be far too sure. Beside
+what varies at these lengths, the loss has a trend: it rises or falls from the middle of
+each column to its ends, so that few trials say something of places that are far away.
 
 Sources: Rasmussen & Williams 2006 (algorithm 2.1, equation 5.8, Matern 5/2 of equation
-4.17); Snoek et al. 2012 (arXiv:1206.2944, section 3.2) for averaging over length
-scales; Storn & Price 1997 for the moves of the search; Hvarfner et al. 2024
-(arXiv:2402.02229) for length scales that are long before there is evidence. The
-constants are our own choice.
+4.17, explicit basis functions in section 2.7); Snoek et al. 2012 (arXiv:1206.2944,
+section 3.2) for averaging over length scales; Storn & Price 1997 for the moves of the
+search; Hvarfner et al. 2024 (arXiv:2402.02229) for length scales that are long before
+there is evidence. The constants are our own choice.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ LENGTH, LENGTH_SPREAD = 1.4, 0.7
 """A length scale before any trial: its median, in ranges; the spread of its log."""
 NOISE, NOISE_SPREAD = 1e-3, 1.5
 """Variance of the noise before any trial, as a share of the signal's; likewise."""
+TREND = 0.3
+"""Variance of the trend, as a share of the signal's; columns share it evenly."""
 JITTER = 1e-5
 """Added to the noise, so that two near points do no harm."""
 SHAPE, RATE = 1.5, 1.0
@@ -61,6 +65,8 @@ class Surrogate:
         member = np.zeros((len(group), int(group.max()) + 1))
         member[np.arange(len(group)), group] = 1.0
         self._apart = apart.reshape(-1, len(group)) @ member
+        self._bowls = _bowls(columns)
+        self._trend = self._bowls @ self._bowls.T
         guesses = self._search(rng)
         score = self._score(guesses)
         weights = np.exp(score - score.max())
@@ -83,10 +89,12 @@ class Surrogate:
             + (known**2).sum(-1)[:, None, :]
             - 2 * asked @ known.transpose(0, 2, 1)
         )
-        near = _matern(np.maximum(apart, 0.0))
+        bowls = _bowls(columns)
+        near = _matern(np.maximum(apart, 0.0)) + bowls @ self._bowls.T
         mean = self._center[:, None] + np.einsum("gnj,gj->gn", near, self._solved)
         told = np.einsum("gnj,gnj->gn", near @ self._precision, near)
-        return mean, np.maximum(1.0 - told, 1e-10) * self._variance[:, None]
+        own = 1.0 + (bowls**2).sum(1)
+        return mean, np.maximum(own - told, 1e-10) * self._variance[:, None]
 
     def mean(self, columns: Array) -> Array:
         """The mean over the guesses at points of shape (n, columns), shape (n,)."""
@@ -136,7 +144,7 @@ class Surrogate:
         apart = np.exp(-2 * guesses[:, :-1]) @ self._apart.T
         covariance = np.zeros((len(guesses), points + 2, points + 2))
         inner = covariance[:, :points, :points]
-        inner[:] = _matern(apart).reshape(inner.shape)
+        inner[:] = _matern(apart).reshape(inner.shape) + self._trend
         each = np.arange(points)
         inner[:, each, each] += JITTER + np.exp(guesses[:, -1:]) + self._doubt
         covariance[:, points, :points] = self._losses
@@ -174,6 +182,15 @@ def _squares(white: Array) -> tuple[Array, Array, Array]:
     product = (losses * ones).sum(1)
     squared = (losses**2).sum(1) - product**2 / precision
     return squared, precision, product / precision
+
+
+def _bowls(columns: Array) -> Array:
+    """The trend's basis functions, one a column, shape (points, columns).
+
+    Each is a parabola about the column's middle, with a mean of 0 over [0, 1].
+    """
+    share = math.sqrt(TREND / columns.shape[1])
+    return np.asarray(share * ((2.0 * columns - 1.0) ** 2 - 1.0 / 3.0))
 
 
 def _matern(squared: Array) -> Array:

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern
 
-from paperstart._surrogate import JITTER, RATE, SHAPE, Array, Surrogate, _gain
+from paperstart._surrogate import JITTER, RATE, SHAPE, TREND, Array, Surrogate, _gain
 
 LENGTHS = np.array([0.3, 1.2, 0.7])
 NOISE = 0.02
@@ -32,6 +32,33 @@ def fixed(monkeypatch: pytest.MonkeyPatch) -> Surrogate:
     return Surrogate(points, np.arange(3), losses, np.zeros(len(points)), rng)
 
 
+def bowls(points: Array) -> Array:
+    return np.asarray((2 * points - 1) ** 2 - 1 / 3)
+
+
+class Bowls(Kernel):
+    """The trend: parabolas about the middle of each column."""
+
+    def __init__(self) -> None:
+        """scikit-learn wants to see that there are no parameters."""
+
+    def __call__(  # type: ignore[no-untyped-def]
+        self, points, others=None, eval_gradient=False
+    ):
+        return (
+            TREND
+            / points.shape[1]
+            * bowls(points)
+            @ bowls(points if others is None else others).T
+        )
+
+    def diag(self, points):  # type: ignore[no-untyped-def]
+        return np.diag(self(points))
+
+    def is_stationary(self) -> bool:
+        return False
+
+
 def peer(kernel: object) -> GaussianProcessRegressor:
     """scikit-learn's model of the same data, without a search of its own."""
     points, losses = data()
@@ -46,15 +73,16 @@ class TestPrediction:
 
     def test_mean(self, fixed: Surrogate) -> None:
         """It is not the mean of a Gaussian process with an unknown constant."""
-        theirs = peer(ConstantKernel(1.0) + Matern(LENGTHS, nu=2.5))
+        theirs = peer(ConstantKernel(1.0) + Matern(LENGTHS, nu=2.5) + Bowls())
 
         assert fixed.mean(self.asked) == pytest.approx(theirs.predict(self.asked))
 
     def test_variance(self, fixed: Surrogate) -> None:
         """It is not the signal's variance times the share that is left."""
         points, losses = data()
-        _, left = peer(Matern(LENGTHS, nu=2.5)).predict(self.asked, return_std=True)
-        whole = Matern(LENGTHS, nu=2.5)(points) + 1.0
+        kernel = Matern(LENGTHS, nu=2.5) + Bowls()
+        _, left = peer(kernel).predict(self.asked, return_std=True)
+        whole = kernel(points) + 1.0
         whole += (NOISE + JITTER) * np.eye(len(points))
         squared = losses @ np.linalg.solve(whole, losses)
         signal = (squared + 2 * RATE) / (len(points) + 2 * SHAPE)
@@ -70,7 +98,7 @@ class TestPrediction:
         points, losses = data()
         rng, group = np.random.default_rng(0), np.array([0, 1, 1])
         ours = Surrogate(points, group, losses, np.zeros(len(points)), rng)
-        kernel = ConstantKernel(1.0) + Matern([0.5, 0.8, 0.8], nu=2.5)
+        kernel = ConstantKernel(1.0) + Matern([0.5, 0.8, 0.8], nu=2.5) + Bowls()
 
         assert ours.mean(self.asked) == pytest.approx(peer(kernel).predict(self.asked))
 
