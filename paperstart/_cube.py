@@ -10,6 +10,7 @@ where it ends, goes with rate / (batch size (1 - momentum)).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -56,6 +57,9 @@ class Cube:
         ]
         self.unordered = np.array([axis is None for axis in self.axes])
         self._steps = [_places(axis) for axis in self.axes]
+        self.is_finite = all(
+            axis is None or axis.cells is not None for axis in self.axes
+        )
         known = {canonical(name): i for i, name in enumerate(space)}
         self._effective = _effective_rate(known, self.axes, self._distributions)
         self.group = self._groups()
@@ -175,6 +179,7 @@ def _width(axis: Axis | None, distribution: BaseDistribution, scale: str) -> flo
     return axis.width if axis.scale == scale else 0.0
 
 
+@functools.lru_cache(256)  # made for every suggestion, it would be half of its time
 def _places(axis: Axis | None) -> Array | None:
     """Where an axis has its values, if they are few."""
     if axis is None or axis.cells is None or axis.cells > _SNAPPED:

@@ -62,8 +62,11 @@ def propose(
 
     def promise_of(points: Array) -> Array:
         """What the model expects of points; nothing of those that were tried."""
-        known = (np.abs(points[:, None] - tried).max(axis=2) < _SAME).any(axis=1)
-        return np.where(known, -1.0, model.improvement(columns(points), below))
+        promise = model.improvement(columns(points), below)
+        if cube.is_finite:  # elsewhere, no two draws are the same
+            away = np.abs(points[:, None] - tried).max(axis=2)
+            promise[(away < _SAME).any(axis=1)] = -1.0
+        return promise
 
     promise = promise_of(points)
     for step in range(STEPS):

@@ -61,12 +61,13 @@ class Surrogate:
     ) -> None:
         self._columns, self._group, self._losses = columns, group, losses
         self._doubt = doubt
-        apart = (columns[:, None, :] - columns[None, :, :]) ** 2
+        one, other = self._pairs = np.tril_indices(len(columns))
+        apart = (columns[one] - columns[other]) ** 2
         member = np.zeros((len(group), int(group.max()) + 1))
         member[np.arange(len(group)), group] = 1.0
-        self._apart = apart.reshape(-1, len(group)) @ member
+        self._apart = apart @ member
         self._bowls = _bowls(columns)
-        self._trend = self._bowls @ self._bowls.T
+        self._trend = (self._bowls[one] * self._bowls[other]).sum(1)
         guesses = self._search(rng)
         score = self._score(guesses)
         weights = np.exp(score - score.max())
@@ -143,16 +144,16 @@ class Surrogate:
         points = len(self._losses)
         apart = np.exp(-2 * guesses[:, :-1]) @ self._apart.T
         covariance = np.zeros((len(guesses), points + 2, points + 2))
-        inner = covariance[:, :points, :points]
-        inner[:] = _matern(apart).reshape(inner.shape) + self._trend
+        one, other = self._pairs  # the lower triangle: no more of it is read
+        covariance[:, one, other] = _matern(apart) + self._trend
         each = np.arange(points)
-        inner[:, each, each] += JITTER + np.exp(guesses[:, -1:]) + self._doubt
+        covariance[:, each, each] += JITTER + np.exp(guesses[:, -1:]) + self._doubt
         covariance[:, points, :points] = self._losses
         covariance[:, points + 1, :points] = 1.0
         # Whatever is large enough to have a root.
         most = (1.0 + float(self._losses @ self._losses) + points) / JITTER
         covariance[:, points, points] = covariance[:, points + 1, points + 1] = most
-        factor = np.linalg.cholesky(covariance)  # reads the lower triangle only
+        factor = np.linalg.cholesky(covariance)
         return factor[:, :points, :points], factor[:, points:, :points]
 
     def _score(self, guesses: Array) -> Array:
