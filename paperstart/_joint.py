@@ -25,7 +25,7 @@ from paperstart._history import Draw, History, curve_of, loss_of
 from paperstart._propose import propose
 from paperstart._published import Start
 from paperstart._refine import Plan, Region
-from paperstart._surrogate import Array, Surrogate
+from paperstart._surrogate import TREND, Array, Surrogate
 
 KNOWN_FIRST = 2
 """So many trials with a value before there is a model: the paper's, and one other."""
@@ -164,11 +164,13 @@ class Joint:
         """
         data = evidence.data()
         columns, group = _columns(cube, data)
+        # Trials that were stopped early are many, and say enough of far places.
+        trend = TREND if group is cube.group else 0.0
         inputs, losses, doubt = columns(data.points), data.losses, data.doubt
         if group is not cube.group:
             inputs[:, -1] = data.share
         tried, reached = data.points[: data.trials], losses[: data.trials]
-        model = Surrogate(inputs, group, losses, doubt, rng)
+        model = Surrogate(inputs, group, losses, doubt, rng, trend)
         rows = [row for row in map(cube.row, others) if row is not None]
         if rows:
             # As if each had already given what the model expects (Ginsbourger et al.
@@ -178,7 +180,7 @@ class Joint:
             inputs = np.vstack([inputs, columns(flying)])
             losses = np.append(losses, expected)
             doubt = np.append(doubt, np.zeros(len(rows)))
-            model = Surrogate(inputs, group, losses, doubt, rng)
+            model = Surrogate(inputs, group, losses, doubt, rng, trend)
             tried, reached = np.vstack([tried, flying]), np.append(reached, expected)
         return propose(cube, model, columns, tried, reached, lengths, rng)
 

@@ -28,7 +28,7 @@ LENGTH, LENGTH_SPREAD = 1.4, 0.7
 NOISE, NOISE_SPREAD = 1e-3, 1.5
 """Variance of the noise before any trial, as a share of the signal's; likewise."""
 TREND = 0.3
-"""Variance of the trend, as a share of the signal's; columns share it evenly."""
+"""Variance of the trend, as a share of the signal's."""
 JITTER = 1e-5
 """Added to the noise, so that two near points do no harm."""
 SHAPE, RATE = 1.5, 1.0
@@ -49,6 +49,7 @@ class Surrogate:
         losses: their losses, shape (points,): centered near 0, with a spread near 1.
         doubt: variance that each loss has beyond the noise, shape (points,).
         rng: random numbers for the guesses.
+        trend: variance of the trend, as a share of the signal's.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class Surrogate:
         losses: Array,
         doubt: Array,
         rng: np.random.Generator,
+        trend: float = TREND,
     ) -> None:
+        self._weight = math.sqrt(trend / columns.shape[1])  # columns share it evenly
         self._columns, self._group, self._losses = columns, group, losses
         self._doubt = doubt
         one, other = self._pairs = np.tril_indices(len(columns))
@@ -66,7 +69,7 @@ class Surrogate:
         member = np.zeros((len(group), int(group.max()) + 1))
         member[np.arange(len(group)), group] = 1.0
         self._apart = apart @ member
-        self._bowls = _bowls(columns)
+        self._bowls = self._weight * _bowls(columns)
         self._trend = (self._bowls[one] * self._bowls[other]).sum(1)
         guesses = self._search(rng)
         score = self._score(guesses)
@@ -90,7 +93,7 @@ class Surrogate:
             + (known**2).sum(-1)[:, None, :]
             - 2 * asked @ known.transpose(0, 2, 1)
         )
-        bowls = _bowls(columns)
+        bowls = self._weight * _bowls(columns)
         near = _matern(np.maximum(apart, 0.0)) + bowls @ self._bowls.T
         mean = self._center[:, None] + np.einsum("gnj,gj->gn", near, self._solved)
         told = np.einsum("gnj,gnj->gn", near @ self._precision, near)
@@ -190,8 +193,7 @@ def _bowls(columns: Array) -> Array:
 
     Each is a parabola about the column's middle, with a mean of 0 over [0, 1].
     """
-    share = math.sqrt(TREND / columns.shape[1])
-    return np.asarray(share * ((2.0 * columns - 1.0) ** 2 - 1.0 / 3.0))
+    return np.asarray((2.0 * columns - 1.0) ** 2 - 1.0 / 3.0)
 
 
 def _matern(squared: Array) -> Array:
