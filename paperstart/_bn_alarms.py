@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from paperstart._alarm_text import alarms_section
 from paperstart._bn_columns import COLUMNS
 from paperstart._bn_rules import RULES, Rule
 from paperstart._bn_statistics import BatchNormStatistics
 
 HISTORY = 3
 """Logged steps that the rules look back on."""
-_HEADING = "### Batch-norm alarms"
 _NAMES = 3
 """Layers of one alarm that are named; of the others it says how many."""
 
@@ -89,24 +89,13 @@ def alarms_markdown(alarms: Sequence[BatchNormAlarm], earlier: str = "") -> str:
         alarms: of this fit.
         earlier: what `alarms_text` said of an earlier part of the run.
     """
-    text = alarms_text(alarms, earlier)
-    lines = [f"- {words}" for words in text.splitlines()]
-    return "\n".join([_HEADING, "", *lines, ""]) if lines else ""
+    return alarms_section(alarms_text(alarms, earlier))
 
 
 def alarms_text(alarms: Sequence[BatchNormAlarm], earlier: str = "") -> str:
     """The alarms' words, a line each, after those of an earlier part of the run."""
     lines = [*earlier.splitlines(), *(alarm.words for alarm in alarms)]
     return "\n".join(dict.fromkeys(lines))
-
-
-def with_alarms(
-    description: str, alarms: Sequence[BatchNormAlarm], earlier: str = ""
-) -> str:
-    """A run's description that ends with its alarms, in place of earlier ones."""
-    kept = description.partition(_HEADING)[0].rstrip()
-    parts = (kept, alarms_markdown(alarms, earlier))
-    return "\n\n".join(part for part in parts if part)
 
 
 def _alarm(

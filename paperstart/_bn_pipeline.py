@@ -118,12 +118,6 @@ class Pipeline:
                 self.dropped += 1
         return done
 
-    def _reduce(self, pending: Pending, step: int) -> LoggedStep:
-        logged = self._reduction(pending, step)
-        if logged.summary:
-            self._publish(logged)
-        return logged
-
     def then(self, use: Callable[[RunSoFar], None]) -> None:
         """Call ``use`` from the worker once it has done the steps so far, if any."""
         if self.layers:
@@ -133,6 +127,12 @@ class Pipeline:
         """Wait for the worker, and end it; what `take` has not taken stays."""
         self._worker.close()
         self.dropped += self._worker.failed
+
+    def _reduce(self, pending: Pending, step: int) -> LoggedStep:
+        logged = self._reduction(pending, step)
+        if logged.summary:
+            self._publish(logged)
+        return logged
 
 
 class _Reduction:

@@ -7,19 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from paperstart._bn_alarms import (
-    BatchNormAlarm,
-    alarms_markdown,
-    alarms_text,
-    with_alarms,
-)
+from paperstart._alarm_text import ALARMS_TAG, with_alarms
+from paperstart._bn_alarms import BatchNormAlarm, alarms_markdown, alarms_text
 from paperstart.tracking import RunLog
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
 
 FOLDER = "batchnorm"
-ALARMS_TAG = "paperstart.alarms"
 DESCRIPTION_TAG = "mlflow.note.content"
 
 
@@ -64,7 +59,8 @@ class RunSink:
     def __init__(self, run: RunLog, *, is_own: bool = False) -> None:
         self._run = run
         self._is_own = is_own
-        self._earlier: str | None = None
+        known = run.known_tags if run.is_resumed else {}
+        self._earlier = known.get(ALARMS_TAG, "")
 
     def log_metrics(self, values: Mapping[str, float], step: int) -> None:
         self._run.log_metrics(values, step)
@@ -73,15 +69,12 @@ class RunSink:
         self._run.set_tags({f"paperstart.batchnorm.{n}": v for n, v in facts.items()})
 
     def set_alarms(self, alarms: Sequence[BatchNormAlarm]) -> None:
-        if self._earlier is None:
-            self._earlier = self._run.tag(ALARMS_TAG) if self._run.is_resumed else ""
-        own = self._run.tag(DESCRIPTION_TAG)
-        self._run.set_tags(
-            {
-                ALARMS_TAG: alarms_text(alarms, self._earlier),
-                DESCRIPTION_TAG: with_alarms(own, alarms, self._earlier),
-            }
-        )
+        text = alarms_text(alarms, self._earlier)
+        tags = {ALARMS_TAG: text}
+        if not self._run.is_away:  # to read what the description says takes an answer
+            own = self._run.tag(DESCRIPTION_TAG)
+            tags[DESCRIPTION_TAG] = with_alarms(own, text)
+        self._run.set_tags(tags)
 
     def put(self, path: Path) -> None:
         self._run.log_file(path, FOLDER)

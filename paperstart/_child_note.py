@@ -12,7 +12,7 @@ from typing import Any
 from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
-from paperstart._bn_alarms import alarms_markdown
+from paperstart._alarm_text import alarms_section
 from paperstart._history import draw_attr, point_of
 from paperstart._scales import ratio
 from paperstart._show import shown
@@ -66,7 +66,7 @@ def finished_note(
 ) -> str:
     """The description of a finished trial's run, which has the tags."""
     result = result_line(study, trial, tags.get(FAILURE_TAG))
-    alarms = alarms_markdown((), "\n".join(alarms_of(tags)))
+    alarms = alarms_section("\n".join(alarms_of(tags)))
     return child_note(study, trial, facts, result, alarms)
 
 

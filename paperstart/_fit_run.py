@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from optuna import Trial
 
 from paperstart._adopt import Adopted, adopted_run
+from paperstart._alarm_text import ALARMS_TAG
 from paperstart._bn_alarms import BatchNormAlarm, alarms_markdown
 from paperstart._child_note import NOTE_TAG, child_note
 from paperstart._children import children_of, close_lost, worker_tag
@@ -27,7 +28,6 @@ from paperstart._provenance import (
     environment_text,
     recipe_file,
 )
-from paperstart._sick import ALARMS_TAG
 from paperstart._store import (
     ensure_experiment,
     ensure_parent,

@@ -40,7 +40,9 @@ def probe(uri: str) -> str | None:
 
 
 def wait_until_it_answers(
-    uri: str, gives_up: Callable[[], bool], at_most_s: float | None = None
+    uri: str,
+    gives_up: Callable[[], bool] = lambda: False,
+    at_most_s: float | None = None,
 ) -> str | None:
     """Wait for a server that is away; what is wrong with it if it stays away.
 

@@ -13,11 +13,9 @@ from mlflow.entities import Run
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from paperstart._alarm_text import ALARMS_TAG
 from paperstart._history import is_interrupted
 from paperstart.tracking import FAILURE_TAG
-
-ALARMS_TAG = "paperstart.alarms"
-"""Run tag: the alarms of a run, one a line."""
 
 
 @dataclass(frozen=True)

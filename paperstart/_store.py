@@ -79,7 +79,7 @@ def open_store(uri: str) -> MlflowClient:
     Raises:
         TrackingError: the store cannot be opened.
     """
-    said = wait_until_it_answers(uri, lambda: False)
+    said = wait_until_it_answers(uri)
     if said is not None:
         raise TrackingError(
             f"MLflow at {uri} does not answer ({said}). Start the server, or name "

@@ -13,7 +13,8 @@ from resnets import resnet, train
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from paperstart._bn_alarms import with_alarms
+from paperstart._alarm_text import with_alarms
+from paperstart._bn_alarms import alarms_text
 from paperstart._bn_rules import half_life
 from paperstart.batchnorm import (
     BatchNormAlarm,
@@ -292,13 +293,14 @@ class TestAlarms:
         """Alarms end a description, in place of earlier ones, whatever it says else."""
         first, second = self.planted(0.99), self.planted(0.9)
 
-        text = with_alarms(with_alarms("Mine.\n\n- a list", first), first + second)
+        text = with_alarms("Mine.\n\n- a list", alarms_text(first))
+        text = with_alarms(text, alarms_text(first + second))
 
         assert text.startswith("Mine.\n\n- a list\n\n### Batch-norm alarms\n\n- bn0")
         assert text.count("### Batch-norm alarms") == 1
         assert text.count("\n- bn0") == 2
         assert alarms_markdown([]) == ""
-        assert with_alarms("Mine.", []) == "Mine."
+        assert with_alarms("Mine.", "") == "Mine."
 
     @pytest.mark.parametrize(
         ("momentum", "updates"),

@@ -23,7 +23,7 @@ HEAVY |= {"sklearn", "pandas", "matplotlib", "plotly", "ray", "psutil"}
 # still must not close a circle.
 FLOORS = (
     *("errors", "_fields", "_shape", "_scales", "_searched", "_spread", "_sense"),
-    *("_yaml", "_parts"),
+    *("_yaml", "_parts", "_alarm_text"),
     *("_axis", "_refine", "_natural", "space", "_length", "_rules", "adapt"),
     *("recipe", "_recipe_file", "_index", "catalog", "_show", "_show_adapted"),
     *("_schema", "_ship", "_query", "_compare", "_cite", "_stats"),
@@ -191,6 +191,13 @@ class TestDoors:
 
         assert "paperstart" in found
         assert found & (HEAVY | {"yaml", "click", "rich"}) == set()
+
+    def test_a_search_and_a_report_need_no_training(self) -> None:
+        """Whoever searches without torch, or makes a report, loads it all the same."""
+        found = loaded("-c", "import paperstart._report_cli, paperstart.search")
+
+        assert "mlflow" in found
+        assert found & {"torch", "lightning", "pytorch_lightning"} == set()
 
     @pytest.mark.parametrize(
         "arguments",

@@ -17,7 +17,6 @@ import argparse
 import json
 import sys
 import warnings
-import zlib
 from itertools import product
 from pathlib import Path
 
@@ -91,8 +90,7 @@ def compared(
                 continue
             best = []
             for task, number in product(chosen, range(options.seeds)):
-                # Other random numbers on each task, the same ones at each quality.
-                seed = zlib.crc32(f"{task.name} {number}".encode()) % 2**31
+                seed = task.seed(number)
                 found = peers.search(name, task, quality, seed, options.trials)
                 best.append(task.regret(found[0]))
                 spent.append(found[1])

@@ -51,6 +51,10 @@ class Task:
         """What a training reaches, in the benchmark's own unit: what samplers see."""
         return float(self.benchmark.values([config])[0])
 
+    def seed(self, number: int) -> int:
+        """Other random numbers on each task, the same ones for each sampler."""
+        return zlib.crc32(f"{self.name} {number}".encode()) % 2**31
+
     def regret(self, values: Sequence[float]) -> Floats:
         """The normalized regret of the best value so far, shape (values,)."""
         reached = np.maximum.accumulate(np.array(values))

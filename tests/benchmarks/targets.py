@@ -14,8 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
 
@@ -77,12 +76,13 @@ class Regrets:
         """Of a suggestion, averaged over quiet searches."""
         return float(np.mean(self._milliseconds[name]))
 
-    def _mean(self, key: tuple[str, str], once: object) -> Floats:
+    def _mean(
+        self, key: tuple[str, str], once: Callable[[Task, int], Floats]
+    ) -> Floats:
         if key not in self._known:
             print(" ".join(key), "...", file=sys.stderr, flush=True)
             found = [
-                # Other random numbers on each task, the same ones for each sampler.
-                once(task, zlib.crc32(f"{task.name} {number}".encode()) % 2**31)  # type: ignore[operator]
+                once(task, task.seed(number))
                 for task, number in product(self._tasks, range(self._seeds))
             ]
             shape = len(self._tasks), self._seeds, TRIALS
